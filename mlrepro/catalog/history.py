@@ -1,0 +1,148 @@
+"""An asset's versions: what one entry holds, and how entries are found and appended (design, section 8)."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlrepro.errors import BlobDamagedError, BlobMissingError, UnknownVersionError
+from mlrepro.store import Store, StoredValue
+
+WITHOUT_PARTITION = "_"
+"""Stands for the partition in the history of an asset that has none."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One entry of an asset's history.
+
+    Attributes:
+        asset: Asset key, one part an element.
+        partition: Partition key, or None.
+        number: 1, 2, 3, …
+        stored: What was stored, for `Store.read_value`.
+        body: The entry as it stands in the store.
+    """
+
+    asset: tuple[str, ...]
+    partition: str | None
+    number: int
+    stored: StoredValue
+    body: Mapping[str, Any]
+
+    @property
+    def data_version(self) -> str:
+        """Dagster's data version of the materialization that made it."""
+        return str(self.body["data_version"])
+
+    @property
+    def input_hash(self) -> str | None:
+        """The result that it belongs to; None for an asset that is not computed by mlrepro."""
+        return self.body.get("input_hash")
+
+
+def history_name(asset: Sequence[str], partition: str | None) -> tuple[str, ...]:
+    """Name the history of an asset, or of one of its partitions, in the store.
+
+    Example:
+        >>> history_name(["team", "model"], None)
+        ('versions', 'team', 'model', '_')
+    """
+    # a partition that is itself called "_" must not meet the history of an asset without partitions
+    last = WITHOUT_PARTITION if partition is None else ("__" if partition == WITHOUT_PARTITION else partition)
+    return ("versions", *asset, last)
+
+
+def versions_of(store: Store, asset: Sequence[str], partition: str | None = None) -> Iterator[Version]:
+    """List an asset's versions, newest first: its own scope's, else those of the first scope that has some."""
+    name = history_name(asset, partition)
+    for scope in (store.scope, *store.read_scopes):
+        found = False
+        for entry in store.entries(name, scope=scope):
+            found = True
+            yield _version(asset, partition, entry.number, entry.body)
+        if found:
+            return
+
+
+def find_number(store: Store, asset: Sequence[str], partition: str | None, number: int | None) -> Version | None:
+    """Find a version by its number, None for the newest; None if there is none."""
+    if number is None:
+        return newest_version(store, asset, partition)
+    for scope in (store.scope, *store.read_scopes):
+        try:
+            entry = store.entry(history_name(asset, partition), number, scope=scope)
+        except UnknownVersionError:
+            continue
+        return _version(asset, partition, entry.number, entry.body)
+    return None
+
+
+def newest_version(store: Store, asset: Sequence[str], partition: str | None = None) -> Version | None:
+    """Find an asset's newest version; None if it has none."""
+    return next(iter(versions_of(store, asset, partition)), None)
+
+
+def find_version(store: Store, asset: Sequence[str], partition: str | None, data_version: str) -> Version | None:
+    """Find the newest version with a data version, or with that content; None if there is none.
+
+    A range of partitions that was computed by one step has one data version, the hash of a manifest that names
+    each partition's content.
+    """
+    manifest: Mapping[str, Any] = {}
+    for position, version in enumerate(versions_of(store, asset, partition)):
+        if data_version in (version.data_version, version.stored.content_hash):
+            return version
+        if position == 0 and partition is not None and _SHA256.fullmatch(data_version):
+            manifest = _range_manifest(store, data_version)
+        if partition in manifest and version.stored.content_hash == manifest[partition]:
+            return version
+    return None
+
+
+def append_version(
+    store: Store, asset: Sequence[str], partition: str | None, stored: StoredValue, body: Mapping[str, Any]
+) -> tuple[Version, bool]:
+    """Append a version, unless the newest one has the same content already.
+
+    Returns:
+        The version that now is the newest, and whether it was appended.
+    """
+    made = {
+        "schema": 1,
+        "created": dt.datetime.now(dt.UTC).isoformat(),
+        "partition": partition,
+        "output": stored.to_json(),
+        **body,
+    }
+
+    def unless_same(newest: Any) -> Mapping[str, Any] | None:
+        if newest is None or newest.body["output"]["content_hash"] != stored.content_hash:
+            return made
+        # None has one content for ever; what tells two runs of such an asset apart is what went into them
+        same = stored.python_type != "builtins:NoneType" or newest.body["data_version"] == made["data_version"]
+        return None if same else made
+
+    name = history_name(asset, partition)
+    entry = store.append(name, unless_same)
+    appended = entry is not None
+    if entry is None:
+        entry = store.newest(name)
+    assert entry is not None, "a history that refused an entry as a repetition is not empty"
+    return _version(asset, partition, entry.number, entry.body), appended
+
+
+def _version(asset: Sequence[str], partition: str | None, number: int, body: Mapping[str, Any]) -> Version:
+    return Version(tuple(asset), partition, number, StoredValue.from_json(body["output"]), body)
+
+
+def _range_manifest(store: Store, data_version: str) -> Mapping[str, Any]:
+    try:
+        manifest = json.loads(store.read_bytes(data_version))
+    except (BlobMissingError, BlobDamagedError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}

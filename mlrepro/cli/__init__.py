@@ -1,0 +1,5 @@
+"""The `mlrepro` command."""
+
+from mlrepro.cli.app import main
+
+__all__ = ["main"]

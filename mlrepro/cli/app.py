@@ -1,0 +1,73 @@
+"""The command's frame: options that every verb has, and errors in one line."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from mlrepro.catalog import find_store
+from mlrepro.errors import MlreproError
+from mlrepro.store import Store
+from mlrepro.version import __version__
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which store a command works on, and how it prints."""
+
+    url: str | None
+    scope: str | None
+    as_json: bool
+
+    def store(self) -> Store:
+        """Open the store."""
+        return find_store(self.url, scope=self.scope)
+
+
+def verb(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --store, --scope and --json, and pass them as its first argument."""
+
+    @click.option("--store", "url", metavar="URL", help="Folder or URL. Default: MLREPRO_STORE, then DAGSTER_HOME.")
+    @click.option("--scope", metavar="NAME", help="Whose histories. Default: MLREPRO_SCOPE, then 'default'.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+    @functools.wraps(function)
+    def command(url: str | None, scope: str | None, as_json: bool, **arguments: Any) -> None:
+        function(Where(url, scope, as_json), **arguments)
+
+    return command
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="mlrepro")
+def app() -> None:
+    """Versions of machine learning assets on Dagster: list them, show what made them, compare, load, verify.
+
+    A version is named ASSET@v3, or ASSET for the newest. Keys with a prefix are written PREFIX/ASSET.
+
+    \b
+      mlrepro versions churn_model              every version, newest first
+      mlrepro show churn_model@v3               what made it: code, config, inputs, environment
+      mlrepro diff churn_model@v2 v3            what changed between two
+      mlrepro load churn_model@v3 -o model.pkl  its bytes as a file
+      mlrepro verify churn_model -m project     compute again and compare
+    """
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one line and exit code 1."""
+    from mlrepro.cli import reading, verifying  # noqa: F401 -- each adds its verbs to the app
+
+    try:
+        app()
+    except MlreproError as error:
+        click.echo(f"mlrepro: {error}", err=True)
+        sys.exit(1)

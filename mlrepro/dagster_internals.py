@@ -1,0 +1,77 @@
+"""Everything that mlrepro imports from Dagster's internals outside `execution/`, `tenancy/` and `web/`.
+
+One place to look when Dagster is upgraded. Each line says why no public name would do.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+# The parameters of a function that Dagster takes as inputs: the rule (context first, config, resources by
+# annotation) must be Dagster's own, or `@ml_asset` and `@asset` would disagree about a signature.
+from dagster._core.definitions.decorators.decorator_assets_definition_builder import (
+    get_function_params_without_context_or_config_or_resources as input_parameters,
+)
+
+# How a resource is told from an input in a signature; the same reason.
+from dagster._core.definitions.resource_annotation import get_resource_args as resource_parameters
+
+# Tells `MaterializeResult()` from `MaterializeResult(value=None)`.
+from dagster._core.definitions.utils import NoValueSentinel
+
+# The context of the step that runs. `AssetExecutionContext.get()` raises outside of a step and for plain ops,
+# where an asset called directly in a unit test must simply run.
+from dagster._core.execution.context.compute import current_execution_context
+
+# `StepExecutionContext` knows the step's input versions, its config and its partitions; the public contexts
+# wrap it and show a part.
+from dagster._core.execution.context.system import StepExecutionContext
+
+# Turns whatever a function returned (a value, Output, MaterializeResult, a tuple, a generator) into the events
+# that `@asset` would make of it.
+from dagster._core.execution.plan.compute_generator import (
+    validate_and_coerce_op_result_to_iterator as coerce_result_to_events,
+)
+from dagster._core.execution.plan.outputs import StepOutputHandle
+
+# From an annotation to the type that Dagster checks values with.
+from dagster._core.types.dagster_type import DagsterTypeKind, resolve_dagster_type
+
+# JSON of MetadataValues, which a result record keeps so that a hit shows what the computation showed.
+from dagster._serdes import deserialize_value, serialize_value
+from dagster_shared.serdes.errors import DeserializationError
+
+__all__ = [
+    "DATA_VERSION_TAG",
+    "DagsterTypeKind",
+    "DeserializationError",
+    "NoValueSentinel",
+    "StepExecutionContext",
+    "StepOutputHandle",
+    "coerce_result_to_events",
+    "current_execution_context",
+    "data_versions_by_partition",
+    "deserialize_value",
+    "input_parameters",
+    "resolve_dagster_type",
+    "resource_parameters",
+    "serialize_value",
+]
+
+DATA_VERSION_TAG = "dagster/data_version"
+
+
+def data_versions_by_partition(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, partitions: Sequence[str]
+) -> Mapping[str, str]:
+    """Take the data version of each partition's newest materialization in one query.
+
+    The public `fetch_materializations` takes one partition, or all events of the asset.
+    """
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        asset_key,
+        dg.DagsterEventType.ASSET_MATERIALIZATION,
+        [DATA_VERSION_TAG],
+        asset_partitions=list(partitions),
+    )
+    return {partition: found[DATA_VERSION_TAG] for partition, found in tags.items() if DATA_VERSION_TAG in found}

@@ -1,0 +1,181 @@
+"""`file_source`: a file or folder as a source asset that is observed by its content."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlrepro.dagster_internals import DATA_VERSION_TAG, StepOutputHandle
+from mlrepro.definitions.readers import library_of, read_file
+from mlrepro.errors import AssetDefinitionError
+from mlrepro.io_managers.computation import computation_of
+from mlrepro.io_managers.deferred import Deferred, UpstreamVersion
+from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
+from mlrepro.io_managers.upstream import data_version_of
+from mlrepro.store import Store, StoredValue, open_store
+from mlrepro.versioning import digest, distribution_of, fingerprint
+
+
+def file_source(
+    name: str,
+    path: str | Path,
+    *,
+    read: Callable[[Path], Any] | None = None,
+    keep: bool = True,
+    key_prefix: Sequence[str] | str | None = None,
+    group_name: str | None = None,
+    description: str | None = None,
+    tags: dict[str, str] | None = None,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+) -> dg.SourceAsset:
+    """Declare a file or folder that somebody else writes as an asset whose data version is its content.
+
+    Each step that uses it looks at the file itself, so that new content at the same path is never missed, whether
+    or not anybody pressed *Observe*; the same content at another path, or with another time stamp, is the same.
+
+    Args:
+        name: Name of the asset.
+        path: The file or folder; a relative one counts from the working directory of the code location.
+        read: Turns the path into the value. Default: by the declared type of the argument and the file's suffix:
+            pandas and polars frames, numpy arrays, bytes, str, JSON, or Path as it is.
+        keep: Whether a copy of each content is kept in the store, so that a result can be made again when the file
+            is long gone. The same content is kept once.
+        key_prefix: Prefix of the asset's key.
+        group_name: Group in Dagster's UI.
+        description: Text in Dagster's UI.
+        tags: Tags in Dagster's UI.
+        automation_condition: When Dagster should observe it by itself.
+
+    Returns:
+        An observable source asset.
+
+    Example:
+        >>> raw = file_source("raw_customers", "data/customers.csv")
+        >>> raw.key.to_user_string()
+        'raw_customers'
+    """
+    location = Path(path)
+
+    def observe() -> dg.ObserveResult:
+        stored = content_of(location, name)
+        return dg.ObserveResult(
+            data_version=dg.DataVersion(stored.content_hash),
+            metadata={"path": dg.MetadataValue.path(location.absolute()), "size": stored.size},
+        )
+
+    return dg.observable_source_asset(
+        name=name,
+        key_prefix=key_prefix,
+        group_name=group_name,
+        description=description,
+        tags=tags,
+        automation_condition=automation_condition,
+        metadata={"path": dg.MetadataValue.path(location.absolute())},
+        io_manager_def=dg.IOManagerDefinition.hardcoded_io_manager(FileSourceIOManager(location, read, keep=keep)),
+    )(observe)
+
+
+def content_of(path: Path, asset: str) -> StoredValue:
+    """Hash a file or folder by content.
+
+    Raises:
+        AssetDefinitionError: If there is nothing at the path.
+    """
+    _check(path, asset)
+    return open_store("memory://mlrepro-hashing").hash_value(path)
+
+
+class FileSourceIOManager(dg.IOManager):
+    """Loads a file source, or hands over a stand-in that can.
+
+    Args:
+        path: The file or folder.
+        read: Turns the path into the value, or None to go by type and suffix.
+        keep: Whether the content is kept in the store.
+    """
+
+    def __init__(self, path: Path, read: Callable[[Path], Any] | None, *, keep: bool) -> None:
+        self.path = path
+        self.read = read
+        self.keep = keep
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:  # noqa: ARG002 -- Dagster's signature
+        """Refuse: a source is written by somebody else."""
+        raise AssetDefinitionError(f"{context.asset_key.to_user_string()} is a file source: it is only read")
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Take the file's present content, and tell Dagster if it is not what was observed last.
+
+        Raises:
+            AssetDefinitionError: If there is nothing at the path, or it changed while it was being read.
+        """
+        asset = context.asset_key.to_user_string()
+        store = _store_of_consumer(context)
+        _check(self.path, asset)
+        kept = store is not None and self.keep
+        stored = store.write_value(self.path) if store and kept else content_of(self.path, asset)
+        self._observe(context, stored)
+        as_type = context.dagster_type.typing_type
+        as_type = as_type if isinstance(as_type, type) else None
+
+        def load() -> Any:
+            path = store.read_value(stored, as_type=Path) if store and kept else self.path
+            value = self.read(path) if self.read else read_file(path, self.path.name, as_type)
+            if not kept and content_of(self.path, asset).content_hash != stored.content_hash:
+                raise AssetDefinitionError(
+                    f"{asset}: {self.path.absolute()} changed while it was being read; run again"
+                )
+            return value
+
+        deferred = Deferred(
+            versions=(UpstreamVersion(asset, None, None, stored),),
+            as_mapping=False,
+            load=load,
+            loaded_as=None if self.read else f"{''.join(self.path.suffixes)} {as_type and as_type.__qualname__}",
+            code=self._code(as_type),
+        )
+        return deferred if _consumer_computes(context) else deferred.load()
+
+    def _code(self, as_type: type | None) -> str | None:
+        if self.read is not None:
+            return fingerprint(self.read).digest
+        library = library_of(as_type)
+        found = distribution_of(library) if library else None
+        return digest(list(found)) if found else None
+
+    def _observe(self, context: dg.InputContext, stored: StoredValue) -> None:
+        """Log an observation where the content is new, so that lineage names what was really read."""
+        step_context = context.step_context
+        if data_version_of(step_context, context.asset_key) == stored.content_hash:
+            return
+        step_context.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                context.asset_key,
+                metadata={"path": dg.MetadataValue.path(self.path.absolute()), "size": stored.size},
+                tags={DATA_VERSION_TAG: stored.content_hash},
+            )
+        )
+        step_context.wipe_input_asset_version_info(context.asset_key)
+
+
+def _check(path: Path, asset: str) -> None:
+    if not path.exists():
+        raise AssetDefinitionError(f"{asset}: there is no file or folder {path.absolute()}")
+
+
+def _consumer_computes(context: dg.InputContext) -> bool:
+    try:
+        return computation_of(context.step_context.op_def) is not None
+    except dg.DagsterInvariantViolationError:
+        return False
+
+
+def _store_of_consumer(context: dg.InputContext) -> Store | None:
+    """Find the store that the step's own outputs go to; None if they go somewhere else."""
+    step_context = context.step_context
+    for output in step_context.step.step_outputs:
+        manager = step_context.get_io_manager(StepOutputHandle(step_context.step.key, output.name))
+        if isinstance(manager, InputHashIOManager):
+            return manager.open_store(step_context.instance)
+    return None

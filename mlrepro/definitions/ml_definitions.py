@@ -1,0 +1,35 @@
+"""`ml_definitions`: `Definitions` with mlrepro's IO manager filled in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from mlrepro.io_managers import InputHashIOManager
+from mlrepro.resources import ReproStore
+
+
+def ml_definitions(
+    *, store: ReproStore | None = None, resources: Mapping[str, Any] | None = None, **definitions: Any
+) -> dg.Definitions:
+    """Make `Definitions` whose values go to the store.
+
+    Whatever you give is left as it is; only the IO manager is filled in where ``resources`` has none. Each piece
+    can be used alone as well: ``Definitions(resources={"io_manager": InputHashIOManager()}, ...)``.
+
+    Args:
+        store: The store. Default: the one that the environment names, see `ReproStore`.
+        resources: As in `dagster.Definitions`.
+        **definitions: As in `dagster.Definitions`: ``assets``, ``jobs``, ``schedules``, ``sensors``, …
+
+    Example:
+        >>> @dg.asset
+        ... def numbers() -> list[int]:
+        ...     return [1, 2, 3]
+        >>> defs = ml_definitions(assets=[numbers])
+        >>> sorted(defs.resources)
+        ['io_manager']
+    """
+    filled = dict(resources or {})
+    filled.setdefault("io_manager", InputHashIOManager(store=store) if store else InputHashIOManager())
+    return dg.Definitions(resources=filled, **definitions)

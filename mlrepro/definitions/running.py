@@ -1,0 +1,428 @@
+"""Running an asset's function in a step: replayed when its result is known, else computed and kept."""
+
+import asyncio
+import datetime as dt
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from mlrepro.dagster_internals import (
+    NoValueSentinel,
+    StepExecutionContext,
+    StepOutputHandle,
+    coerce_result_to_events,
+    current_execution_context,
+)
+from mlrepro.definitions.dagster_types import StandInType
+from mlrepro.errors import NondeterminismError, NothingToVerifyError, StoreError, UnstorableValueError
+from mlrepro.io_managers.commit import (
+    ComputedOutput,
+    append_versions,
+    metadata_from_json,
+    metadata_to_json,
+    result_record,
+    store_output,
+)
+from mlrepro.io_managers.computation import Computation, attach, computation_of
+from mlrepro.io_managers.deferred import Deferred, Replayed
+from mlrepro.io_managers.facts import computed_facts, hit_facts
+from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager, mark_stored
+from mlrepro.io_managers.key import StepKey, step_key
+from mlrepro.io_managers.lookup import Hit, Miss, look_up
+from mlrepro.io_managers.modes import VERIFY_TAG, cache_mode
+from mlrepro.store import Store, StoredValue
+from mlrepro.versioning import seed_everything
+
+
+def cached_function(computation: Computation) -> Callable[..., Any]:
+    """Wrap a function so that a step replays its result when that is known.
+
+    Called outside of a step, in a unit test or from another function, it is the function itself.
+    """
+    fn = computation.fn
+
+    @functools.wraps(fn)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        context = current_execution_context.get()
+        step_context = context.op_execution_context.get_step_execution_context() if context else None
+        if step_context is None or computation_of(step_context.op_def) is not computation:
+            return fn(*args, **kwargs)
+        return StepRun(context, step_context, computation, args, kwargs).events()
+
+    attach(run, computation)
+    return run
+
+
+@dataclass
+class StepRun:
+    """One run of one cached function by one step.
+
+    Attributes:
+        context: The context that the user's function would get.
+        step_context: Dagster's own view of the step.
+        computation: The function.
+        args: Positional arguments from Dagster: the context, if the function takes it.
+        kwargs: Inputs (or their stand-ins), config and resources.
+    """
+
+    context: Any
+    step_context: StepExecutionContext
+    computation: Computation
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def events(self) -> Iterator[Any]:
+        """Yield what Dagster makes outputs, materializations and check evaluations of.
+
+        Raises:
+            StoreError: If a result can't be stored though something downstream needs it.
+            UnstorableValueError: Likewise, if no format takes it.
+        """
+        store = self._store()
+        if store is None:
+            yield from self._call(self._loaded())
+            return
+        key = step_key(self.step_context, self.computation, self._inputs(), store)
+        found = self._look_up(store, key)
+        if VERIFY_TAG in self.step_context.dagster_run.tags:
+            yield from self._verify(store, key, found)
+        elif isinstance(found, Hit):
+            yield from self._replay(store, key, found)
+        else:
+            yield from self._compute(store, key, found)
+
+    # --- looking up
+
+    def _look_up(self, store: Store, key: StepKey) -> Hit | Miss:
+        log = self.step_context.log
+        if len(self._selected()) < len(self._asset_outputs()):
+            return Miss("only some of its outputs were selected")
+        assets = frozenset(key.to_user_string() for key in self.step_context.get_output_asset_keys())
+        mode = cache_mode(self.step_context.dagster_run.tags, assets)
+        found = look_up(store, key, self.computation.cache, mode, self._selected())
+        if isinstance(found, Hit) and (missing := self._selected_checks() - set(_check_names(found.record))):
+            found = Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)
+        if isinstance(found, Miss):
+            (log.warning if found.warning else log.info)(f"computing: {found.reason}")
+        return found
+
+    # --- a hit
+
+    def _replay(self, store: Store, key: StepKey, hit: Hit) -> Iterator[Any]:
+        record = hit.record
+        versions = append_versions(self.step_context, store, key, record)
+        self.step_context.log.info(
+            f"hit: computed by {record['who']} in run {record['run_id']} on {record['started'][:10]};"
+            f" {record['seconds']:.1f} s saved"
+        )
+        for name in self._selected():
+            output = record["outputs"].get(name)
+            if output is None:  # an optional output that the function did not return
+                continue
+            metadata = {
+                **metadata_from_json(output["metadata"]),
+                **hit_facts(key, hit, output, versions.get(name)),
+            }
+            yield self._event(name, self._replayed_value(store, name, output), output, metadata)
+        for check in record["checks"]:
+            if check["name"] in self._selected_checks():
+                yield self._check_result(check)
+
+    def _replayed_value(self, store: Store, name: str, output: Mapping[str, Any]) -> Any:
+        if output.get("valueless"):
+            return Replayed(None)
+        stored: Any = output.get("stored") and StoredValue.from_json(output["stored"])
+        if partitions := output.get("partitions"):
+            stored = {partition: StoredValue.from_json(value) for partition, value in partitions.items()}
+        dagster_type = self.step_context.op_def.output_def_named(name).dagster_type
+        seen = self.step_context.output_capture is not None or self.step_context.step_output_capture is not None
+        # execute_in_process hands values to its caller, hooks see them, and a type that is not ours looks at them
+        if not (seen or not (isinstance(dagster_type, StandInType) or dagster_type.is_any)):
+            return Replayed(stored)
+        if isinstance(stored, dict):
+            return {partition: store.read_value(value) for partition, value in stored.items()}
+        return store.read_value(stored)
+
+    # --- a miss
+
+    def _compute(self, store: Store, key: StepKey, miss: Miss) -> Iterator[Any]:
+        started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
+        events = list(self._call(self._loaded()))
+        seconds = time.perf_counter() - clock
+        outputs = {output.name: output for event in events if (output := self._computed(event)) is not None}
+        if not all(self._type_checks(output) for output in outputs.values()):
+            yield from events  # Dagster refuses the value in its own words; nothing is kept
+            return
+        scope = self.computation.cache.scope
+        try:
+            written = {name: store_output(store, output, key, scope) for name, output in outputs.items()}
+            record = result_record(
+                self.step_context,
+                store,
+                self.computation,
+                key,
+                outputs={name: entry for name, (entry, _) in written.items()},
+                skipped=sorted(set(self._selected()) - set(outputs)),
+                checks=[check for event in events for check in self._checks(event)],
+                started=started,
+                seconds=seconds,
+            )
+            differs = self._keep(store, key, miss, record)
+            versions = append_versions(self.step_context, store, key, record, nondeterministic=differs)
+        except (StoreError, UnstorableValueError) as error:
+            if self._needed_downstream():
+                raise
+            self.step_context.log.warning(f"the result was computed but not stored: {error}")
+            for event in events:
+                yield self._without_value(event, key, error)
+            return
+        for event in events:
+            output = self._computed(event)
+            if output is None:
+                yield event
+                continue
+            entry, described = written[output.name]
+            facts = computed_facts(key, miss, entry, versions.get(output.name), seconds, nondeterministic=differs)
+            metadata = {**described, **output.metadata, **facts}
+            value = output.value if output.has_value else Replayed(None)
+            yield self._event(output.name, value, entry, metadata)
+            for check in self._checks(event) if isinstance(event, dg.MaterializeResult) else ():
+                yield self._check_result(check)
+
+    def _keep(self, store: Store, key: StepKey, miss: Miss, record: dict[str, Any]) -> bool:
+        """Store the result record; tell whether an earlier computation of the same key had other content."""
+        if not self.computation.cache.enabled or key.uncacheable or len(self._selected()) < len(self._asset_outputs()):
+            return False
+        scope = self.computation.cache.scope
+        earlier = store.get_result(key.input_hash) if miss.supersedes else None
+        if earlier is None:
+            other, _ = store.put_result(key.input_hash, record, scope=scope)
+        else:
+            other = earlier.record
+            store.replace_result(key.input_hash, record, lost=miss.lost, scope=scope)
+        # with max_age the author says that the same inputs may give something else later
+        if _contents(other) == _contents(record) or self.computation.cache.max_age is not None:
+            return False
+        store.note_deviation(key.input_hash, record, scope=scope)
+        self.step_context.log.warning(
+            f"nondeterministic: the same code, config and inputs gave other bytes than in run {other['run_id']}"
+            f" by {other['who']}. Set a seed (seed=...) or remove what varies (time, unordered sets, threads);"
+            " this run keeps its own version"
+        )
+        return True
+
+    def _without_value(self, event: Any, key: StepKey, error: Exception) -> Any:
+        output = self._computed(event)
+        if output is None:
+            return event
+        entry = {"data_version": output.data_version or key.input_hash, "tags": output.tags}
+        metadata = {**output.metadata, "mlrepro/cache": "not stored", "mlrepro/because": str(error)}
+        return self._event(output.name, Replayed(None), entry, metadata)
+
+    # --- computing again on purpose
+
+    def _verify(self, store: Store, key: StepKey, found: Hit | Miss) -> Iterator[Any]:
+        if isinstance(found, Miss):
+            raise NothingToVerifyError(
+                f"there is no result to compare with under the present code, config and inputs: {found.reason}"
+            )
+        events = list(self._call(self._loaded()))
+        computed = {output.name: output for event in events if (output := self._computed(event)) is not None}
+        recorded = found.record["outputs"]
+        differing = [
+            name
+            for name, output in computed.items()
+            if output.has_value
+            and store.hash_value(output.value, format=output.format).content_hash
+            != recorded[name]["stored"]["content_hash"]
+        ]
+        if differing:
+            note = {"run_id": self.step_context.run_id, "outputs": differing, "found_by": "verify"}
+            store.note_deviation(key.input_hash, note, scope=self.computation.cache.scope)
+            raise NondeterminismError(
+                f"computed again, {', '.join(differing)} came out with other bytes than in run"
+                f" {found.record['run_id']} by {found.record['who']} (input hash {key.input_hash[:12]})"
+            )
+        for name in computed:
+            yield self._event(name, Replayed(None), recorded[name], {"mlrepro/verified": True})
+
+    # --- calling the function
+
+    def _loaded(self) -> dict[str, Any]:
+        return {name: self._load(name, value) for name, value in self.kwargs.items()}
+
+    def _load(self, name: str, value: Any) -> Any:
+        if not isinstance(value, Deferred):
+            return value
+        loaded = value.load()
+        dagster_type = self.step_context.op_def.input_def_named(name).dagster_type
+        checked = dagster_type.type_check(self.step_context.for_type(dagster_type), loaded)
+        if not checked.success:
+            raise dg.DagsterTypeCheckDidNotPass(
+                description=(
+                    f'Type check failed for step input "{name}" - expected type "{dagster_type.display_name}".'
+                    f" Description: {checked.description}"
+                ),
+                metadata=checked.metadata,
+                dagster_type=dagster_type,
+            )
+        return loaded
+
+    def _call(self, kwargs: dict[str, Any]) -> Iterator[Any]:
+        if self.computation.seed is not None:
+            seed_everything(self.computation.seed, libraries=self.computation.fingerprint().distributions)
+        result = self.computation.fn(*self.args, **kwargs)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+        if inspect.isasyncgen(result):
+            result = asyncio.run(_drained(result))
+            yield from result
+            return
+        yield from coerce_result_to_events(result, self.context, self.step_context.op_def.output_defs)
+
+    # --- what the step is about
+
+    def _inputs(self) -> dict[str, Any]:
+        names = {step_input.name for step_input in self.step_context.step.step_inputs}
+        return {name: value for name, value in self.kwargs.items() if name in names}
+
+    def _asset_outputs(self) -> list[str]:
+        return [
+            definition.name
+            for definition in self.step_context.op_def.output_defs
+            if definition.name not in self._check_outputs()
+        ]
+
+    def _check_outputs(self) -> dict[str, str]:
+        """Name of the check behind each output that stands for one."""
+        definition = self.step_context.assets_def
+        specs = definition.node_check_specs_by_output_name if definition else {}
+        return {output: spec.name for output, spec in specs.items()}
+
+    def _selected(self) -> list[str]:
+        selected = self.step_context.selected_output_names
+        return [name for name in self._asset_outputs() if name in selected]
+
+    def _selected_checks(self) -> set[str]:
+        selected = self.step_context.selected_output_names
+        return {check for output, check in self._check_outputs().items() if output in selected}
+
+    def _store(self) -> Store | None:
+        """Open the store of the step's IO manager; None if its values go somewhere else."""
+        for name in self._asset_outputs():
+            manager = self.step_context.get_io_manager(StepOutputHandle(self.step_context.step.key, name))
+            if not isinstance(manager, InputHashIOManager):
+                return None
+        return manager.open_store(self.step_context.instance)
+
+    def _needed_downstream(self) -> bool:
+        layer = self.step_context.job_def.asset_layer
+        return any(layer.get(key).child_keys for key in self.step_context.get_output_asset_keys())
+
+    # --- between the user's results, records and Dagster's events
+
+    def _computed(self, event: Any) -> ComputedOutput | None:
+        """Read an event as one of the step's outputs; None for anything else (a check, an observation)."""
+        if isinstance(event, dg.MaterializeResult):
+            definition = self.step_context.assets_def
+            assert definition is not None, "only an asset's function is wrapped"
+            name = definition.get_output_name_for_asset_key(event.asset_key or definition.key)
+            given = event.value is not NoValueSentinel
+        elif isinstance(event, dg.Output) and event.output_name not in self._check_outputs():
+            name, given = event.output_name, True
+        else:
+            return None
+        nothing = self.step_context.op_def.output_def_named(name).dagster_type.is_nothing
+        declared = self.computation.outputs.get(name)
+        added = self.step_context.get_output_metadata(name) or {}
+        key = self._asset(name)
+        on_asset = (self.step_context.get_asset_metadata(key) or {}) if key else {}
+        return ComputedOutput(
+            name=name,
+            value=event.value,
+            has_value=given and not nothing,
+            metadata={**(event.metadata or {}), **added, **on_asset},
+            tags=event.tags or {},
+            data_version=event.data_version.value if event.data_version else None,
+            format=declared.format if declared else None,
+        )
+
+    def _event(self, name: str, value: Any, entry: Mapping[str, Any], metadata: Mapping[str, Any]) -> Any:
+        """Make the event that gives Dagster a value, its data version and its metadata."""
+        asset = self._asset(name)
+        if asset is not None:
+            self.step_context.set_data_version(asset, dg.DataVersion(entry["data_version"]))
+        tags = dict(entry.get("tags") or {})
+        nothing = self.step_context.op_def.output_def_named(name).dagster_type.is_nothing
+        if isinstance(value, Replayed) and value.stored is None and not nothing:
+            return dg.MaterializeResult(asset_key=asset, metadata=metadata, tags=tags)
+        mark_stored(self.step_context, name)
+        return dg.Output(None if nothing else value, name, metadata=metadata, tags=tags)
+
+    def _asset(self, output_name: str) -> dg.AssetKey | None:
+        layer = self.step_context.job_def.asset_layer
+        return layer.get_asset_key_for_node_output(self.step_context.node_handle, output_name)
+
+    def _type_checks(self, output: ComputedOutput) -> bool:
+        if not output.has_value:
+            return True
+        dagster_type = self.step_context.op_def.output_def_named(output.name).dagster_type
+        return dagster_type.type_check(self.step_context.for_type(dagster_type), output.value).success
+
+    def _checks(self, event: Any) -> list[dict[str, Any]]:
+        """Read the check results that an event carries, as a record keeps them."""
+        results = event.check_results if isinstance(event, dg.MaterializeResult) else [event]
+        kept = []
+        for result in results or ():
+            if isinstance(result, dg.AssetCheckResult):
+                evaluation = result.to_asset_check_evaluation(self.step_context)
+                kept.append(
+                    {
+                        "name": evaluation.check_name,
+                        "output": self._output_of(evaluation.asset_key),
+                        "passed": evaluation.passed,
+                        "severity": evaluation.severity.value,
+                        "description": evaluation.description,
+                        "metadata": metadata_to_json(evaluation.metadata),
+                    }
+                )
+        return kept
+
+    def _output_of(self, asset_key: dg.AssetKey) -> str:
+        definition = self.step_context.assets_def
+        assert definition is not None, "only an asset's function is wrapped"
+        return definition.get_output_name_for_asset_key(asset_key)
+
+    def _check_result(self, check: Mapping[str, Any]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(
+            passed=check["passed"],
+            check_name=check["name"],
+            asset_key=self._asset(check["output"]),
+            severity=dg.AssetCheckSeverity(check["severity"]),
+            description=check["description"],
+            metadata=metadata_from_json(check["metadata"]),
+        )
+
+
+async def _drained(generator: Any) -> list[Any]:
+    return [event async for event in generator]
+
+
+def _check_names(record: Mapping[str, Any]) -> list[str]:
+    return [check["name"] for check in record["checks"]]
+
+
+def _contents(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says the outputs were, and nothing of who computed them."""
+    return {
+        name: (
+            (output.get("stored") or {}).get("content_hash"),
+            {key: value["content_hash"] for key, value in (output.get("partitions") or {}).items()},
+        )
+        for name, output in record["outputs"].items()
+    }

@@ -1,0 +1,96 @@
+"""Reading a function's signature, and refusing what can't work when it is declared."""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from mlrepro.errors import AssetDefinitionError, UnknownFormatError
+from mlrepro.io_managers import Cache
+from mlrepro.store import format_names
+
+CONTEXT_NAMES = ("context", "_context", "_", "context_")
+"""Names that Dagster takes as the context parameter."""
+
+RESOURCES_TAG = "mlrepro/resources"
+"""Op tag that holds what a step needs where steps run as pods."""
+
+
+def declared_types(fn: Callable[..., Any]) -> dict[str, Any]:
+    """Resolve a function's annotations; those that name something unknown stay out, as Dagster will say so."""
+    try:
+        return typing.get_type_hints(fn)
+    except (NameError, TypeError):
+        return {}
+
+
+def takes_context(fn: Callable[..., Any]) -> bool:
+    """Whether Dagster passes the context as the first argument."""
+    parameters = list(inspect.signature(fn).parameters)
+    return bool(parameters) and parameters[0] in CONTEXT_NAMES
+
+
+def config_class(fn: Callable[..., Any], hints: Mapping[str, Any]) -> type[dg.Config] | None:
+    """Find the Config class of a function's ``config`` parameter."""
+    annotation = hints.get("config")
+    is_config = isinstance(annotation, type) and issubclass(annotation, dg.Config)
+    return annotation if is_config and "config" in inspect.signature(fn).parameters else None
+
+
+def check_cache(asset: str, cache: Cache, config: type[dg.Config] | None, config_schema: Any, seed: int | None) -> None:
+    """Refuse cache settings and seeds that would be without effect or fail later.
+
+    Raises:
+        AssetDefinitionError: If a field to ignore is not in the config, or a seed is out of range.
+    """
+    if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
+        raise AssetDefinitionError(f"{asset}: seed is a whole number from 0 to 2**32 - 1, not {seed!r}")
+    for name in cache.ignore_config:
+        fields = _field_names(config, config_schema)
+        for part in name.split("."):
+            if fields is None:  # a config without a declared shape: any field may come
+                break
+            if part not in fields:
+                known = ", ".join(sorted(fields)) or "it has no config"
+                raise AssetDefinitionError(
+                    f"{asset}: Cache(ignore_config=...) names {name!r}, which is not a field of its config ({known})"
+                )
+            fields = fields[part]
+
+
+def _field_names(config: type[dg.Config] | None, config_schema: Any) -> dict[str, Any] | None:
+    """Nest the names of a config's fields; None where any field may come."""
+    if config is not None:
+        return {name: _nested(field.annotation) for name, field in config.model_fields.items()}
+    if config_schema is None:
+        return {}
+    if isinstance(config_schema, Mapping):
+        return dict.fromkeys(config_schema)
+    return None
+
+
+def _nested(annotation: Any) -> dict[str, Any] | None:
+    if isinstance(annotation, type) and issubclass(annotation, dg.Config):
+        return _field_names(annotation, None)
+    return None
+
+
+def step_tags(
+    op_tags: Mapping[str, Any] | None, resources: Mapping[str, str | int | float] | None
+) -> dict[str, Any] | None:
+    """Add what a step needs to its op tags, where the Kubernetes executor reads it."""
+    if resources is None:
+        return dict(op_tags) if op_tags is not None else None
+    return {**(op_tags or {}), RESOURCES_TAG: {key: str(value) for key, value in resources.items()}}
+
+
+def check_format(format_name: str | None) -> None:
+    """Refuse a format that does not exist.
+
+    Raises:
+        UnknownFormatError: With the names of those that do.
+    """
+    if format_name is not None and format_name not in format_names():
+        raise UnknownFormatError(f"there is no format {format_name!r}; there are {', '.join(format_names())}")

@@ -1,0 +1,70 @@
+"""Errors that mlrepro raises, each with the next step in its message."""
+
+
+class MlreproError(Exception):
+    """Base of every error that mlrepro raises on purpose."""
+
+
+class MissingExtraError(MlreproError, ImportError):
+    """A feature was used whose optional dependency is not installed.
+
+    Args:
+        feature: What the user asked for, in their words ("storing a torch.Tensor").
+        extra: The extra that brings the dependency ("torch").
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional dependency: pip install 'mlrepro[{extra}]'")
+        self.extra = extra
+
+
+class FingerprintError(MlreproError):
+    """Code could not be fingerprinted at all (not a function, class or module member)."""
+
+
+class StoreError(MlreproError):
+    """The store could not be opened, read or written."""
+
+
+class UnknownFormatError(MlreproError):
+    """A format was named that does not exist."""
+
+
+class UnstorableValueError(MlreproError):
+    """No format can store the value, or the format asked for cannot."""
+
+
+class BlobMissingError(StoreError):
+    """A blob that a record names is not in the store."""
+
+
+class BlobDamagedError(StoreError):
+    """A blob's bytes do not match the hash that is its name."""
+
+
+class UnknownVersionError(MlreproError):
+    """A version, or the asset itself, has no entry in the store's history."""
+
+
+class AssetDefinitionError(MlreproError):
+    """An asset was declared in a way that cannot work."""
+
+
+class NondeterminismError(MlreproError):
+    """``mlrepro verify`` found that computing again gave other bytes."""
+
+
+class FollowWarning(UserWarning):
+    """Code that the fingerprint could follow only in part, or only as it is at this moment."""
+
+
+class CacheWarning(UserWarning):
+    """Something in the store is not as it should be; the step computes."""
+
+
+class VersionNameError(MlreproError):
+    """A text such as ``asset@v3`` could not be read."""
+
+
+class NothingToVerifyError(MlreproError):
+    """`mlrepro verify` found no result under the present code, config and inputs."""

@@ -1,0 +1,45 @@
+"""`Cache`: what an asset's author says about the caching of its results."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from mlrepro.errors import AssetDefinitionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """How results of an asset are cached.
+
+    Args:
+        enabled: Whether results are looked up and kept. Versions are kept in any case.
+        scope: Where results are published: None for the store's own scope, or ``"shared"`` for everybody.
+        ignore_config: Config fields that do not change the result, such as ``n_jobs``; a field of a nested
+            config is written with dots (``"trainer.n_jobs"``).
+        ignore_resources: Resources that do not change the result, such as a notifier, by key.
+        max_age: A result older than this is computed again.
+        salt: Text that goes into the key: change it to give up all earlier results.
+
+    Raises:
+        AssetDefinitionError: If a field is not what it should be.
+
+    Example:
+        >>> Cache(scope="shared", ignore_config=("n_jobs",)).scope
+        'shared'
+    """
+
+    enabled: bool = True
+    scope: str | None = None
+    ignore_config: tuple[str, ...] = ()
+    ignore_resources: tuple[str, ...] = ()
+    max_age: dt.timedelta | None = None
+    salt: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("ignore_config", "ignore_resources"):
+            given = getattr(self, name)
+            # ignore_config="n_jobs" would silently mean the six fields n, _, j, o, b and s
+            if isinstance(given, str) or not all(isinstance(item, str) for item in given):
+                raise AssetDefinitionError(f"Cache({name}=...) takes a tuple of names, not {given!r}")
+            object.__setattr__(self, name, tuple(given))
+        if self.max_age is not None and self.max_age <= dt.timedelta(0):
+            raise AssetDefinitionError(f"Cache(max_age=...) is a positive time span, not {self.max_age!r}")

@@ -1,0 +1,230 @@
+"""Keeping what a step computed, in the order that survives a kill: blobs, result, version, Dagster event."""
+
+import contextlib
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlrepro.catalog.history import Version, append_version
+from mlrepro.dagster_internals import (
+    DeserializationError,
+    StepExecutionContext,
+    deserialize_value,
+    serialize_value,
+)
+from mlrepro.io_managers.computation import Computation
+from mlrepro.io_managers.descriptions import describe, metrics
+from mlrepro.io_managers.key import StepKey
+from mlrepro.io_managers.provenance import code_location, git_commit, launched_by
+from mlrepro.store import Store, StoredValue
+from mlrepro.versioning import canonical_json, environment
+
+RECORD_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ComputedOutput:
+    """One output as the function returned it.
+
+    Attributes:
+        name: Name of the output.
+        value: The value; None with `has_value` False for an output without one.
+        has_value: Whether there is a value to store.
+        metadata: What the user attached.
+        tags: Tags that the user attached to the materialization.
+        data_version: The data version that the user chose, or None.
+        format: The format that the author chose, or None.
+    """
+
+    name: str
+    value: Any
+    has_value: bool
+    metadata: Mapping[str, Any]
+    tags: Mapping[str, str]
+    data_version: str | None
+    format: str | None
+
+
+def store_output(
+    store: Store, output: ComputedOutput, key: StepKey, scope: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write an output's blobs.
+
+    Returns:
+        The output's part of the result record, and metadata that describes the value.
+
+    Raises:
+        UnstorableValueError: If no format takes the value.
+        StoreError: If the store does not.
+    """
+    user_metadata = {**output.metadata}
+    entry: dict[str, Any] = {"tags": dict(output.tags)}
+    described: dict[str, Any] = {}
+    if not output.has_value:
+        entry["stored"] = store.write_value(None, scope=scope).to_json()
+        entry["valueless"] = True
+        entry["data_version"] = output.data_version or key.input_hash
+    elif key.partitions is not None and len(key.partitions) > 1:
+        entry["partitions"] = {
+            partition: store.write_value(value, format=output.format, scope=scope).to_json()
+            for partition, value in _by_partition(output, key.partitions).items()
+        }
+        manifest = {partition: stored["content_hash"] for partition, stored in entry["partitions"].items()}
+        # a range has one data version in Dagster: the hash of a blob that tells each partition's content
+        entry["data_version"] = store.write_bytes(canonical_json(manifest).encode(), scope=scope)
+        described["size"] = sum(stored["size"] + stored["parts_size"] for stored in entry["partitions"].values())
+    else:
+        stored = store.write_value(output.value, format=output.format, scope=scope)
+        entry["stored"] = stored.to_json()
+        # None is the same bytes whatever was done to get it, so its inputs stand for it
+        without_content = output.value is None
+        entry["data_version"] = output.data_version or (key.input_hash if without_content else stored.content_hash)
+        described = describe(output.value, stored.summary)
+        described["size"] = stored.size + stored.parts_size
+        described["format"] = stored.format
+        entry["metrics"] = metrics(output.value)
+    entry["metadata"] = metadata_to_json({**described, **user_metadata})
+    return entry, described
+
+
+def _by_partition(output: ComputedOutput, partitions: Sequence[str]) -> Mapping[str, Any]:
+    value = output.value
+    if isinstance(value, Mapping) and set(value) == set(partitions):
+        return value
+    given = f"keys {sorted(map(str, value))[:5]}" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+    raise dg.DagsterInvariantViolationError(
+        f"output {output.name!r} covers the {len(partitions)} partitions {partitions[0]}...{partitions[-1]}:"
+        f" return a dict with one value for each partition key, not {given}"
+    )
+
+
+def result_record(
+    step_context: StepExecutionContext,
+    store: Store,
+    computation: Computation,
+    key: StepKey,
+    outputs: Mapping[str, Mapping[str, Any]],
+    skipped: Sequence[str],
+    checks: Sequence[dict[str, Any]],
+    started: dt.datetime,
+    seconds: float,
+) -> dict[str, Any]:
+    """Write the result record: what was computed, from what, by whom, with which code and libraries.
+
+    Args:
+        step_context: The step.
+        store: Takes the closure's sources and the list of distributions, as blobs.
+        computation: The step's function.
+        key: The step's key.
+        outputs: What `store_output` returned for each output.
+        skipped: Names of optional outputs that the function did not return.
+        checks: Results of the asset checks that the function ran.
+        started: When the function started.
+        seconds: How long it took, inputs loaded.
+    """
+    where = environment()
+    return {
+        "schema": RECORD_SCHEMA,
+        "input_hash": key.input_hash,
+        "outputs": outputs,
+        "skipped": list(skipped),
+        "checks": list(checks),
+        "code": {
+            "fingerprint": key.code.digest,
+            "sources": store.write_bytes(sources_blob(key), scope=computation.cache.scope),
+            "distributions": dict(key.code.distributions),
+            "not_followed": [report.message for report in key.code.reports if not report.followed],
+        },
+        "config": key.config,
+        "inputs": key.inputs,
+        "partitions": list(key.partitions) if key.partitions is not None else None,
+        "seed": computation.seed,
+        "environment": {
+            "python": where.python,
+            "platform": where.platform,
+            "freeze": store.write_bytes(where.freeze.encode(), scope=computation.cache.scope),
+        },
+        "who": launched_by(dict(step_context.dagster_run.tags)),
+        "run_id": step_context.run_id,
+        "code_location": code_location(step_context),
+        "git_commit": git_commit(_folder(computation)),
+        "assets": sorted(asset.to_user_string() for asset in step_context.get_output_asset_keys()),
+        "started": started.isoformat(),
+        "finished": dt.datetime.now(dt.UTC).isoformat(),
+        "seconds": round(seconds, 6),
+    }
+
+
+def append_versions(
+    step_context: StepExecutionContext,
+    store: Store,
+    key: StepKey,
+    record: Mapping[str, Any],
+    *,
+    nondeterministic: bool = False,
+) -> dict[str, Version]:
+    """Append the versions that a step's outputs make, those of a hit as well.
+
+    Returns:
+        The newest version of each output's asset, by output name; of a range of partitions, the last one's.
+    """
+    who = launched_by(dict(step_context.dagster_run.tags))
+    appended = {}
+    for name, output in record["outputs"].items():
+        asset = step_context.job_def.asset_layer.get_asset_key_for_node_output(step_context.node_handle, name)
+        if asset is None:
+            continue
+        by_partition = (
+            output["partitions"]
+            if output.get("partitions")
+            else {key.partitions[0] if key.partitions else None: output["stored"]}
+        )
+        for partition, stored in by_partition.items():
+            body = {
+                "data_version": stored["content_hash"] if output.get("partitions") else output["data_version"],
+                "input_hash": key.input_hash,
+                "code": record["code"]["fingerprint"],
+                "metrics": output.get("metrics", {}),
+                "who": who,
+                "run_id": step_context.run_id,
+                "code_location": code_location(step_context),
+                "seconds": record["seconds"],
+                "nondeterministic": nondeterministic,
+            }
+            version, _ = append_version(store, asset.path, partition, StoredValue.from_json(stored), body)
+            appended[name] = version
+    return appended
+
+
+def sources_blob(key: StepKey) -> bytes:
+    """Write the closure's sources as one JSON document, so that a later diff needs no git."""
+    sources = [
+        {"name": source.name, "file": source.file, "line": source.line, "text": source.text}
+        for source in key.code.sources
+    ]
+    return canonical_json(sources).encode()
+
+
+def metadata_to_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Write Dagster metadata as JSON, each value as Dagster itself writes it."""
+    event = dg.AssetMaterialization("metadata", metadata=metadata)
+    return {name: json.loads(serialize_value(value)) for name, value in event.metadata.items()}
+
+
+def metadata_from_json(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what `metadata_to_json` wrote; what this Dagster does not know is left out."""
+    metadata = {}
+    for name, value in written.items():
+        with contextlib.suppress(DeserializationError):
+            metadata[name] = deserialize_value(json.dumps(value))
+    return metadata
+
+
+def _folder(computation: Computation) -> Path:
+    file = getattr(getattr(computation.fn, "__code__", None), "co_filename", "")
+    return Path(file).parent if file and Path(file).exists() else Path.cwd()

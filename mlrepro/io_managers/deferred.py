@@ -1,0 +1,61 @@
+"""Stand-ins for values: an input not loaded yet, and an output that need not be stored again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlrepro.store import StoredValue
+
+
+@dataclass(frozen=True)
+class UpstreamVersion:
+    """One version of one upstream asset, as an input of a step.
+
+    Attributes:
+        asset: Asset key as Dagster writes it ("a/b").
+        partition: Partition key, or None.
+        number: Version number in the asset's history, None where it has none (a source file).
+        stored: What to load.
+    """
+
+    asset: str
+    partition: str | None
+    number: int | None
+    stored: StoredValue
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """An input that is known by its hash and loaded only if the function really runs.
+
+    Attributes:
+        versions: The versions that it stands for: one, or one a partition.
+        as_mapping: Whether the value is a mapping of partition key to value.
+        load: Loads the value.
+        loaded_as: How the declared type makes it load, where it has a say.
+        code: Fingerprint of code that takes part in loading, such as a source's own reader.
+    """
+
+    versions: tuple[UpstreamVersion, ...]
+    as_mapping: bool
+    load: Callable[[], Any]
+    loaded_as: str | None = None
+    code: str | None = None
+
+    @property
+    def content(self) -> str | Mapping[str, str]:
+        """Content hash, or a mapping of partition key to content hash."""
+        if self.as_mapping:
+            return {str(version.partition): version.stored.content_hash for version in self.versions}
+        return self.versions[0].stored.content_hash
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """An output that a hit found: in the store already, and not loaded.
+
+    Attributes:
+        stored: What is stored, or one a partition for a range of partitions.
+    """
+
+    stored: StoredValue | Mapping[str, StoredValue] | None

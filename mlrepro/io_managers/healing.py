@@ -1,0 +1,52 @@
+"""Computing an upstream asset again because its bytes are gone."""
+
+import dagster as dg
+
+from mlrepro.errors import StoreError
+from mlrepro.io_managers.computation import computation_of
+from mlrepro.io_managers.deferred import UpstreamVersion
+
+HEALS_TAG = "mlrepro/heals"
+"""Run tag of such a run: the run that needed it."""
+
+
+def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreError) -> None:
+    """Materialize an upstream asset in a run of its own, so that it is computed again and its bytes are stored.
+
+    The run is an ordinary one in Dagster's list, with its own log, tagged with the run that needed it.
+
+    Args:
+        context: The input that could not be loaded.
+        version: What it should have been.
+        cause: Why it could not; raised again, with the next step, where the asset can't be computed here.
+
+    Raises:
+        BlobMissingError: If the asset isn't an `@ml_asset` of this code location, or computing it failed.
+        BlobDamagedError: Likewise.
+    """
+    key = dg.AssetKey.from_user_string(version.asset)
+    advice = f"{version.asset} v{version.number} can't be loaded: {cause}. Materialize {version.asset} again"
+    step_context = context.step_context
+    if HEALS_TAG in step_context.dagster_run.tags:
+        raise type(cause)(advice) from cause
+    try:
+        job = _job(context, key)
+    except (dg.DagsterInvariantViolationError, dg.DagsterInvalidSubsetError) as error:
+        raise type(cause)(advice) from error
+    result = job.execute_in_process(
+        instance=step_context.instance,
+        asset_selection=[key],
+        partition_key=version.partition,
+        tags={HEALS_TAG: step_context.run_id},
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise type(cause)(f"{advice}: computing it in run {result.run_id} failed") from cause
+
+
+def _job(context: dg.InputContext, key: dg.AssetKey) -> dg.JobDefinition:
+    repository = context.step_context.repository_def
+    node = repository.asset_graph.get(key) if repository.asset_graph.has(key) else None
+    if node is None or not node.is_materializable or computation_of(node.assets_def.node_def) is None:
+        raise dg.DagsterInvariantViolationError(f"{key.to_user_string()} is not an @ml_asset of this code location")
+    return repository.get_implicit_job_def_for_assets([key])  # type: ignore[return-value]

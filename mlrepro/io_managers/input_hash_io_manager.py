@@ -1,0 +1,187 @@
+"""`InputHashIOManager`: values go to the store by content, and come from it by version."""
+
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import dagster as dg
+from pydantic import Field
+
+from mlrepro.catalog.history import append_version
+from mlrepro.dagster_internals import StepExecutionContext
+from mlrepro.errors import BlobDamagedError, BlobMissingError, UnknownVersionError
+from mlrepro.io_managers.computation import computation_of
+from mlrepro.io_managers.deferred import Deferred, Replayed, UpstreamVersion
+from mlrepro.io_managers.descriptions import describe, metrics
+from mlrepro.io_managers.healing import recompute
+from mlrepro.io_managers.provenance import code_location, launched_by
+from mlrepro.io_managers.upstream import upstream_versions
+from mlrepro.resources import ReproStore
+from mlrepro.store import Store, StoredValue, loads_as
+from mlrepro.versioning import canonical_json
+
+_stored_outputs: WeakKeyDictionary[StepExecutionContext, set[str]] = WeakKeyDictionary()
+
+
+def mark_stored(step_context: StepExecutionContext, output_name: str) -> None:
+    """Note that an output is in the store and in its history already: `handle_output` has nothing left to do."""
+    _stored_outputs.setdefault(step_context, set()).add(output_name)
+
+
+class InputHashIOManager(dg.ConfigurableIOManager):
+    """Stores every value once, under the hash of its content, and appends it to its asset's version history.
+
+    It serves plain `@asset`s and ops as well as `@ml_asset`s, and the content hash is the data version, so that
+    Dagster's own "unsynced" marks are right. For an `@ml_asset` an input is handed over as a stand-in that is
+    loaded only if the function really runs.
+
+    Args:
+        store: The store. Default: the one that the environment names, see `ReproStore`.
+
+    Example:
+        >>> @dg.asset
+        ... def numbers() -> list[int]:
+        ...     return [1, 2, 3]
+        >>> manager = InputHashIOManager(store=ReproStore(url="memory://io-manager-example"))
+        >>> dg.materialize([numbers], resources={"io_manager": manager}).success
+        True
+    """
+
+    store: ReproStore = Field(default_factory=ReproStore)
+
+    def open_store(self, instance: dg.DagsterInstance | None = None) -> Store:
+        """Open the store; a Dagster instance tells the folder where nothing else does."""
+        return self.store.open(instance_folder=instance.root_directory if instance else None)
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Store a value, append it to its asset's history, and make its content hash the data version."""
+        if isinstance(obj, Replayed) or context.name in _stored_outputs.get(context.step_context, ()):
+            return
+        store = self.open_store(context.step_context.instance)
+        if not context.has_asset_key:
+            store.append(_op_output(context), lambda _: {"output": store.write_value(obj).to_json()})
+            return
+        if context.has_asset_partitions and len(context.asset_partition_keys) != 1:
+            contents = {
+                partition: self._store_version(context, store, value, partition).content_hash
+                for partition, value in _by_partition(context, obj).items()
+            }
+            # one data version for the range: the hash of a blob that tells each partition's content
+            manifest = store.write_bytes(canonical_json(contents).encode())
+            context.step_context.set_data_version(context.asset_key, dg.DataVersion(manifest))
+            return
+        partition = context.asset_partition_keys[0] if context.has_asset_partitions else None
+        stored = self._store_version(context, store, obj, partition)
+        if obj is not None:
+            context.step_context.set_data_version(context.asset_key, dg.DataVersion(stored.content_hash))
+        context.add_output_metadata(
+            {
+                **describe(obj, stored.summary),
+                "size": stored.size + stored.parts_size,
+                "format": stored.format,
+                "mlrepro/content_hash": stored.content_hash,
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Load an input, or for an `@ml_asset` hand over a stand-in that can.
+
+        Raises:
+            UnknownVersionError: If the upstream asset is not in the store.
+            BlobMissingError: If its bytes are gone and the asset can't be computed again here.
+            BlobDamagedError: Likewise, if they are damaged.
+        """
+        store = self.open_store(_instance(context))
+        as_type = context.dagster_type.typing_type
+        as_type = as_type if isinstance(as_type, type) else None
+        if not context.has_asset_key:
+            return self._load_op_output(context, store, as_type)
+        versions = upstream_versions(context, store)
+        deferred = Deferred(
+            versions=versions,
+            as_mapping=context.has_asset_partitions and len(context.asset_partition_keys) != 1,
+            load=lambda: _load(context, store, versions, as_type),
+            loaded_as=_loaded_as(versions, as_type),
+        )
+        return deferred if computation_of(_consumer(context)) is not None else deferred.load()
+
+    def _store_version(self, context: dg.OutputContext, store: Store, value: Any, partition: str | None) -> StoredValue:
+        stored = store.write_value(value)
+        step_context = context.step_context
+        body = {
+            "data_version": stored.content_hash,
+            "input_hash": None,
+            "metrics": metrics(value),
+            "who": launched_by(dict(step_context.dagster_run.tags)),
+            "run_id": step_context.run_id,
+            "code_location": code_location(step_context),
+        }
+        append_version(store, context.asset_key.path, partition, stored, body)
+        return stored
+
+    def _load_op_output(self, context: dg.InputContext, store: Store, as_type: type | None) -> Any:
+        upstream = context.upstream_output
+        assert upstream is not None, "an input that is not an asset comes from an output"
+        entry = store.newest(_op_output(upstream))
+        if entry is None:
+            raise UnknownVersionError(
+                f"output {upstream.name!r} of step {upstream.step_key} in run {upstream.run_id} is not in the"
+                f" store {store.url}: run that step again"
+            )
+        return store.read_value(StoredValue.from_json(entry.body["output"]), as_type=as_type)
+
+
+def _load(context: dg.InputContext, store: Store, versions: tuple[UpstreamVersion, ...], as_type: type | None) -> Any:
+    values = {version.partition: _read(context, store, version, as_type) for version in versions}
+    if context.has_asset_partitions and len(context.asset_partition_keys) != 1:
+        return values
+    return next(iter(values.values()), None)
+
+
+def _read(context: dg.InputContext, store: Store, version: UpstreamVersion, as_type: type | None) -> Any:
+    try:
+        return store.read_value(version.stored, as_type=as_type)
+    except (BlobMissingError, BlobDamagedError) as error:
+        where = f"{version.asset} v{version.number}" + (f", partition {version.partition}" if version.partition else "")
+        context.log.warning(f"{where} can't be loaded and is computed again: {error}")
+        recompute(context, version, error)
+        try:
+            return store.read_value(version.stored, as_type=as_type)
+        except (BlobMissingError, BlobDamagedError) as still:
+            raise type(still)(
+                f"{where} can't be had any more: {still}. Computing {version.asset} again gave another result, which is"
+                " its newest version now: run this step again to use it"
+            ) from error
+
+
+def _loaded_as(versions: tuple[UpstreamVersion, ...], as_type: type | None) -> str | None:
+    kinds = {loads_as(version.stored.format, as_type) for version in versions}
+    return ",".join(sorted(kind for kind in kinds if kind)) or None
+
+
+def _by_partition(context: dg.OutputContext, obj: Any) -> Mapping[str, Any]:
+    keys = list(context.asset_partition_keys)
+    if isinstance(obj, Mapping) and set(obj) == set(keys):
+        return obj
+    raise dg.DagsterInvariantViolationError(
+        f"{context.asset_key.to_user_string()} was computed for {len(keys)} partitions at once: return a dict with"
+        f" one value for each partition key ({', '.join(keys[:3])}...), not a {type(obj).__name__}"
+    )
+
+
+def _op_output(context: dg.OutputContext) -> tuple[str, ...]:
+    return ("runs", *context.get_identifier())
+
+
+def _instance(context: dg.InputContext) -> dg.DagsterInstance | None:
+    try:
+        return context.instance
+    except dg.DagsterInvariantViolationError:  # a context built by hand, without one
+        return None
+
+
+def _consumer(context: dg.InputContext) -> Any:
+    try:
+        return context.step_context.op_def
+    except dg.DagsterInvariantViolationError:
+        return None

@@ -1,0 +1,206 @@
+"""The input hash of one step, from its function, its config, its resources and what its inputs hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlrepro.dagster_internals import StepExecutionContext, StepOutputHandle
+from mlrepro.errors import MlreproError, UnstorableValueError
+from mlrepro.io_managers.computation import Computation
+from mlrepro.io_managers.config import launched_config, plain_config, redacted, without_fields
+from mlrepro.io_managers.deferred import Deferred
+from mlrepro.io_managers.resource_fingerprints import resource_fingerprints
+from mlrepro.io_managers.upstream import data_version_of
+from mlrepro.store import Store, StoredValue
+from mlrepro.versioning import (
+    CodeFingerprint,
+    InputHashParts,
+    InputVersion,
+    digest,
+    distribution_of,
+    fingerprint,
+    input_hash,
+    is_first_party,
+    resolve_reference,
+)
+
+
+@dataclass(frozen=True)
+class StepKey:
+    """The input hash of a step, with what it was made of.
+
+    Attributes:
+        input_hash: The cache key.
+        code: Fingerprint of the function.
+        config: The config as a record may show it, secrets replaced.
+        inputs: Where each input came from, by argument name, as a record shows it.
+        partitions: Partition keys that the step computes, None for an asset without partitions.
+        uncacheable: Why no result may be looked up or kept under this key; None if it may.
+    """
+
+    input_hash: str
+    code: CodeFingerprint
+    config: Any
+    inputs: Mapping[str, Any]
+    partitions: tuple[str, ...] | None
+    uncacheable: str | None
+
+
+def step_key(
+    step_context: StepExecutionContext,
+    computation: Computation,
+    inputs: Mapping[str, Any],
+    store: Store,
+) -> StepKey:
+    """Compute the input hash of a step.
+
+    Args:
+        step_context: The step.
+        computation: Its function.
+        inputs: What Dagster hands to the function, by argument name: values, or stand-ins for them.
+        store: Hashes values that other IO managers loaded.
+
+    Returns:
+        The key, and what a record says about it.
+    """
+    code = computation.fingerprint()
+    config = plain_config(step_context.op_config)
+    ignored = computation.cache.ignore_config
+    partitions = partitions_of(step_context)
+    versions: dict[str, InputVersion] = {}
+    origins: dict[str, Any] = {}
+    uncacheable: str | None = None
+    for name, value in inputs.items():
+        try:
+            versions[name], origins[name] = _input(step_context, name, value, store)
+        except UnstorableValueError as error:
+            version = _upstream_data_version(step_context, name)
+            if version is None:
+                uncacheable = f"the content of input {name!r} can't be hashed: {error}"
+            versions[name] = InputVersion(content=f"data version {version}")
+            origins[name] = {"asset": _upstream_asset(step_context, name), "data_version": version}
+    dependencies = _dependencies(step_context, inputs)
+    for asset, version in dependencies.items():
+        if version is None:
+            uncacheable = f"upstream asset {asset} has no data version: nothing tells when it changed"
+        origins[f"(asset) {asset}"] = {"asset": asset, "data_version": version}
+    sees_partition = computation.sees_partition(code) or bool(step_context.op_def.required_resource_keys)
+    parts = InputHashParts(
+        code=computation.code_version(code),
+        config=without_fields(config, ignored),
+        inputs=versions,
+        dependencies={asset: version or "" for asset, version in dependencies.items()},
+        resources=resource_fingerprints(step_context, computation.cache.ignore_resources),
+        outputs=computation.outputs,
+        partition=partitions if sees_partition else None,
+        seed=computation.seed,
+        salt=computation.cache.salt,
+    )
+    return StepKey(
+        input_hash=input_hash(parts),
+        code=code,
+        config=redacted(config, launched_config(step_context, computation.config_class)),
+        inputs=origins,
+        partitions=partitions,
+        uncacheable=uncacheable,
+    )
+
+
+def partitions_of(step_context: StepExecutionContext) -> tuple[str, ...] | None:
+    """List the partitions that a step computes; None for assets without partitions."""
+    for output in step_context.step.step_outputs:
+        if output.properties.asset_check_key is None and step_context.has_asset_partitions_for_output(output.name):
+            handle = StepOutputHandle(step_context.step.key, output.name)
+            return tuple(step_context.get_output_context(handle).asset_partition_keys)
+    return None
+
+
+def _input(
+    step_context: StepExecutionContext, name: str, value: Any, store: Store
+) -> tuple[InputVersion, dict[str, Any]]:
+    if isinstance(value, Deferred):
+        codes = [code for version in value.versions if (code := value_code(version.stored))]
+        codes += [value.code] if value.code else []
+        origin: dict[str, Any] = {
+            "asset": value.versions[0].asset if value.versions else _upstream_asset(step_context, name),
+            "content_hash": value.content,
+            "version": (
+                {str(version.partition): version.number for version in value.versions}
+                if value.as_mapping
+                else value.versions[0].number
+            ),
+        }
+        code = digest(sorted(set(codes))) if codes else None
+        return InputVersion(value.content, value.loaded_as, code), origin
+    stored = store.hash_value(value)
+    origin = {
+        "asset": _upstream_asset(step_context, name),
+        "content_hash": stored.content_hash,
+        "data_version": _upstream_data_version(step_context, name),
+    }
+    return InputVersion(stored.content_hash, None, value_code(stored)), origin
+
+
+def value_code(stored: StoredValue) -> str | None:
+    """Fingerprint the code that comes along with a stored value.
+
+    A model's `predict` is code of its class, which no content hash covers: a pickle holds a class by name only.
+    So what a downstream function receives counts by the libraries and the first-party code behind its type and
+    behind everything that its pickle names.
+
+    Returns:
+        A hash, or None where only Python's own types are involved.
+    """
+    identities = {
+        identity
+        for reference in (stored.python_type, *stored.references)
+        if (identity := _identity(reference)) is not None
+    }
+    return digest(sorted(identities)) if identities else None
+
+
+def _identity(reference: str) -> str | None:
+    module = reference.partition(":")[0]
+    if is_first_party(module):
+        try:
+            return fingerprint(resolve_reference(reference)).digest  # type: ignore[arg-type]
+        except (ImportError, AttributeError, MlreproError):
+            return f"unresolved {reference}"
+    found = distribution_of(module)
+    return f"{found[0]}=={found[1]}" if found else None
+
+
+def _upstream_asset(step_context: StepExecutionContext, input_name: str) -> str | None:
+    key = step_context.job_def.asset_layer.get_asset_key_for_node_input(step_context.node_handle, input_name)
+    return key.to_user_string() if key else None
+
+
+def _upstream_data_version(step_context: StepExecutionContext, input_name: str) -> str | None:
+    key = step_context.job_def.asset_layer.get_asset_key_for_node_input(step_context.node_handle, input_name)
+    return data_version_of(step_context, key) if key else None
+
+
+def _dependencies(step_context: StepExecutionContext, inputs: Mapping[str, Any]) -> dict[str, str | None]:
+    """Data version of each upstream asset that the function does not get as an argument."""
+    layer = step_context.job_def.asset_layer
+    own = step_context.get_output_asset_keys()
+    arguments = {layer.get_asset_key_for_node_input(step_context.node_handle, name) for name in inputs}
+    parents = {parent for key in own if layer.has(key) for parent in layer.get(key).parent_keys}
+    return {
+        key.to_user_string(): data_version_of(step_context, key)
+        for key in sorted(parents - own - arguments, key=lambda key: key.to_user_string())
+    }
+
+
+def describe_inputs(inputs: Mapping[str, Any]) -> Sequence[str]:
+    """Say in words which versions a step used: ``features v3``."""
+    lines = []
+    for origin in inputs.values():
+        match origin:
+            case {"asset": asset, "version": int() as number}:
+                lines.append(f"{asset} v{number}")
+            case {"asset": asset, "version": dict() as numbers}:
+                lines.append(f"{asset} ({len(numbers)} partitions)")
+            case {"asset": asset, "data_version": version}:
+                lines.append(f"{asset} ({str(version)[:12]})")
+    return lines

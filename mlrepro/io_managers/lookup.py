@@ -1,0 +1,104 @@
+"""Looking a result up: a hit that can be replayed, or the reason why the step computes."""
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlrepro.errors import StoreError
+from mlrepro.io_managers.cache import Cache
+from mlrepro.io_managers.key import StepKey
+from mlrepro.io_managers.modes import Mode
+from mlrepro.store import Store, StoredValue
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A result that stands for the computation.
+
+    Attributes:
+        record: The result record.
+        scope: The scope that it was found in.
+    """
+
+    record: Mapping[str, Any]
+    scope: str
+
+
+@dataclass(frozen=True)
+class Miss:
+    """No result that could stand for the computation.
+
+    Attributes:
+        reason: Why, in words for the run's log.
+        warning: Whether the user should be warned: something that ought to be there is not.
+        supersedes: Whether the new result takes the place of one that stands under the same key.
+        lost: Blobs of the standing result that are not there.
+    """
+
+    reason: str
+    warning: bool = False
+    supersedes: bool = False
+    lost: tuple[str, ...] = ()
+
+
+def look_up(store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Collection[str]) -> Hit | Miss:
+    """Look the result of a step up.
+
+    Args:
+        store: Where results are.
+        key: The step's key.
+        cache: What the asset's author said.
+        mode: What the run or the process asked for.
+        outputs: Names of the outputs that the run selected.
+
+    Returns:
+        A hit only if every selected output is in the record, and its blobs are in the store.
+    """
+    if not cache.enabled:
+        return Miss("the asset's cache is switched off")
+    if mode == "off":
+        return Miss("the cache is switched off for this run")
+    if key.uncacheable:
+        return Miss(key.uncacheable)
+    if mode == "refresh":
+        return Miss("a fresh result was asked for", supersedes=True)
+    try:
+        found = store.get_result(key.input_hash)
+    except StoreError as error:
+        return Miss(f"the store could not be read: {error}", warning=True)
+    if found is None:
+        return Miss("no result has this input hash yet")
+    if cache.max_age is not None:
+        age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(found.record["finished"])
+        if age > cache.max_age:
+            return Miss(f"the result is {age} old, older than max_age {cache.max_age}", supersedes=True)
+    recorded = found.record["outputs"]
+    if missing := sorted(set(outputs) - set(recorded) - set(found.record.get("skipped", ()))):
+        return Miss(f"the result lacks the outputs {', '.join(missing)}", supersedes=True)
+    try:
+        lost = [
+            (name, stored.content_hash)
+            for name in outputs
+            for stored in stored_values(recorded.get(name, {}))
+            if not store.has_blob(stored.content_hash, stored.size)
+        ]
+    except StoreError as error:
+        return Miss(f"the store could not be read: {error}", warning=True)
+    if lost:
+        named = ", ".join(f"{name} (blob {blob})" for name, blob in lost)
+        return Miss(
+            f"what result {key.input_hash[:12]} of run {found.record['run_id']} stored is missing or damaged: {named}",
+            warning=True,
+            supersedes=True,
+            lost=tuple(blob for _, blob in lost),
+        )
+    return Hit(found.record, found.scope)
+
+
+def stored_values(output: Mapping[str, Any]) -> Iterator[StoredValue]:
+    """List what a record's output has in the store: nothing, one value, or one a partition."""
+    if output.get("stored"):
+        yield StoredValue.from_json(output["stored"])
+    for stored in (output.get("partitions") or {}).values():
+        yield StoredValue.from_json(stored)

@@ -1,0 +1,112 @@
+"""From an input of a step to the versions that it stands for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from mlrepro.catalog.history import find_version, newest_version
+from mlrepro.dagster_internals import DATA_VERSION_TAG, StepExecutionContext, data_versions_by_partition
+from mlrepro.errors import UnknownVersionError
+from mlrepro.io_managers.deferred import UpstreamVersion
+
+ALLOW_MISSING_PARTITIONS = "allow_missing_partitions"
+"""Input metadata by which Dagster's own file IO managers skip partitions that are not there yet."""
+
+
+def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVersion, ...]:
+    """Find the versions that an input loads, newest materialization first.
+
+    In a step these are the materializations that Dagster's own provenance names, so that key, value and lineage
+    speak of the same version.
+
+    Args:
+        context: The input.
+        store: The store that their histories are in.
+
+    Returns:
+        One version for an asset without partitions, else one a partition, in Dagster's order.
+
+    Raises:
+        UnknownVersionError: If the asset, or one of its partitions, is not in the store.
+    """
+    key = context.asset_key
+    if not context.has_asset_partitions:
+        return (_version(context, store, None, _data_version(context, key)),)
+    partitions = list(context.asset_partition_keys)
+    known = data_versions_by_partition(context.instance, key, partitions) if _has_instance(context) else {}
+    allow_missing = bool((context.definition_metadata or {}).get(ALLOW_MISSING_PARTITIONS))
+    found = []
+    for partition in partitions:
+        try:
+            found.append(_version(context, store, partition, known.get(partition)))
+        except UnknownVersionError:
+            if not allow_missing:
+                raise
+            context.log.debug(f"partition {partition} of {key.to_user_string()} is not there yet: skipped")
+    return tuple(found)
+
+
+def data_version_of(step_context: StepExecutionContext, key: dg.AssetKey) -> str | None:
+    """Data version of an asset's newest materialization or observation, as the step's provenance has it."""
+    info = step_context.maybe_fetch_and_get_input_asset_version_info(key)
+    return info.data_version.value if info and info.data_version else None
+
+
+def _version(context: dg.InputContext, store: Any, partition: str | None, data_version: str | None) -> UpstreamVersion:
+    path: Sequence[str] = context.asset_key.path
+    if data_version is None:
+        found = newest_version(store, path, partition)
+    else:
+        found = find_version(store, path, partition, data_version)
+        if found is None and (content := _content_hash_in_event(context, partition)):
+            found = find_version(store, path, partition, content)
+    asset = context.asset_key.to_user_string()
+    if found is None:
+        where = f"{asset}, partition {partition}," if partition else asset
+        raise UnknownVersionError(
+            f"{where} has no {'version ' + data_version[:12] + ' ' if data_version else ''}in the store"
+            f" {store.url} (scopes {', '.join((store.scope, *store.read_scopes))}): materialize it first,"
+            " or give it the IO manager that it was stored with"
+        )
+    return UpstreamVersion(asset, partition, found.number, found.stored)
+
+
+def _data_version(context: dg.InputContext, key: dg.AssetKey) -> str | None:
+    step_context = _step_context(context)
+    if step_context is not None and step_context.is_sda_step:
+        return data_version_of(step_context, key)
+    if not _has_instance(context):
+        return None
+    event = context.instance.get_latest_materialization_event(key)
+    materialization = event.asset_materialization if event else None
+    return (materialization.tags or {}).get(DATA_VERSION_TAG) if materialization else None
+
+
+def _content_hash_in_event(context: dg.InputContext, partition: str | None) -> str | None:
+    """Read what our IO manager wrote on the event, for a data version that the user chose."""
+    if not _has_instance(context):
+        return None
+    chosen: Any = (
+        context.asset_key
+        if partition is None
+        else dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[partition])
+    )
+    records = context.instance.fetch_materializations(chosen, limit=1).records
+    materialization = records[0].asset_materialization if records else None
+    value = materialization.metadata.get("mlrepro/content_hash") if materialization else None
+    return str(value.value) if value else None
+
+
+def _step_context(context: dg.InputContext) -> StepExecutionContext | None:
+    try:
+        return context.step_context
+    except dg.DagsterInvariantViolationError:  # a context built outside of a run
+        return None
+
+
+def _has_instance(context: dg.InputContext) -> bool:
+    try:
+        return context.instance is not None
+    except dg.DagsterInvariantViolationError:
+        return False

@@ -1,0 +1,294 @@
+"""Blobs: immutable bytes named by their sha256, written whole or not at all and checked on every read."""
+
+import contextlib
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
+from mlrepro.store.hashing import Sha256
+from mlrepro.store.keys import blob_key, check_sha256, damaged_key
+from mlrepro.store.objects import CHUNK, Buffer, Objects, Spool, failed
+
+_GATHERED: Final = 256 * 1024
+_SMALL: Final = 1024 * 1024
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob's name and size.
+
+    Attributes:
+        digest: sha256 of its bytes, 64 hex digits.
+        size: Its length in bytes.
+    """
+
+    digest: str
+    size: int
+
+
+class Sink:
+    """Where a format writes a value: bytes into one blob, and further blobs beside it.
+
+    Args:
+        blobs: The store's blobs, or None to compute hashes only.
+        scope: The scope that is written to.
+    """
+
+    def __init__(self, blobs: "Blobs | None", scope: str) -> None:
+        self._blobs = blobs
+        self._scope = scope
+        self._hash = Sha256()
+        self._gathered = bytearray()
+        self._spool: Spool | None = None
+        self.blob: Blob | None = None
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator["Sink"]:
+        """Write another blob beside this one. It is stored when the block ends, and ``blob`` is set."""
+        sink = Sink(self._blobs, self._scope)
+        with sink.opened():
+            yield sink
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """The time in which bytes may be written; what was written is stored at its end, unless it failed."""
+        try:
+            if self._blobs is None:
+                yield
+                self._flush()
+                self.blob = Blob(self._hash.hexdigest(), self._hash.size)
+                return
+            with self._blobs.objects.spool(self._scope) as self._spool:
+                yield
+                self._flush()
+                self.blob = Blob(self._hash.hexdigest(), self._hash.size)
+                self._blobs.keep(self._spool, self._scope, self.blob)
+        finally:
+            self._hash.stop()
+
+    def write(self, data: Buffer) -> int:
+        """Add bytes to the blob.
+
+        Args:
+            data: Anything with a contiguous buffer. It may not change before the blob is stored.
+
+        Returns:
+            The number of bytes, as files do.
+        """
+        view = memoryview(data).cast("B")
+        if len(view) < _GATHERED:
+            # Gathered, so that a thousand small writes become one write and one turn of the hashing thread.
+            self._gathered += view
+            if len(self._gathered) >= _GATHERED:
+                self._flush()
+        else:
+            self._flush()
+            for start in range(0, len(view), CHUNK):
+                self._pass_on(view[start : start + CHUNK])
+        return len(view)
+
+    def _flush(self) -> None:
+        if self._gathered:
+            gathered, self._gathered = self._gathered, bytearray()
+            self._pass_on(gathered)
+
+    def _pass_on(self, data: Buffer) -> None:
+        self._hash.update(data)
+        if self._spool is not None:
+            self._spool.write(data)
+
+
+class Source:
+    """One blob to read.
+
+    Args:
+        blobs: The store's blobs.
+        blob: Which one.
+    """
+
+    def __init__(self, blobs: "Blobs", blob: Blob) -> None:
+        self._blobs = blobs
+        self.blob = blob
+
+    def read(self) -> memoryview:
+        """All bytes, checked. They lie in memory of the caller's own, which may be changed."""
+        return self._blobs.read(self.blob)
+
+    def save(self, path: Path) -> None:
+        """Write the checked bytes to a new file, in bounded memory."""
+        self._blobs.save(self.blob, path)
+
+    def part(self, blob: Blob) -> "Source":
+        """Another blob of the same store."""
+        return Source(self._blobs, blob)
+
+
+class Blobs:
+    """The blobs of one store as one scope sees them.
+
+    Args:
+        objects: Where they live.
+        scopes: Scopes that are looked in, in order; the first is the own one.
+    """
+
+    def __init__(self, objects: Objects, scopes: Sequence[str]) -> None:
+        self.objects = objects
+        self._scopes = tuple(scopes)
+        self._distrusted: set[tuple[str, str]] = set()
+
+    def keep(self, spool: Spool, scope: str, blob: Blob) -> None:
+        """Give spooled bytes their name, unless a blob of that name and size is there already."""
+        key = blob_key(scope, blob.digest)
+        if (scope, blob.digest) not in self._distrusted and self.objects.size(key) == blob.size:
+            self.objects.touch(key)
+            return
+        spool.publish(key)
+        self._distrusted.discard((scope, blob.digest))
+
+    def find(self, digest: str, size: int | None = None) -> str | None:
+        """The first readable scope that has the blob, with that size where one is given."""
+        check_sha256(digest, "content hash")
+        for scope in self._scopes:
+            if (scope, digest) in self._distrusted:
+                continue
+            found = self.objects.size(blob_key(scope, digest))
+            if found is not None and size in {None, found}:
+                return scope
+        return None
+
+    def read(self, blob: Blob) -> memoryview:
+        """A blob's bytes, checked, in memory that the caller may change.
+
+        Raises:
+            BlobMissingError: No readable scope has it.
+            BlobDamagedError: Every scope that has it has other bytes under its name.
+        """
+        return self._first_good(blob, partial(_into_memory, max(blob.size, 0)))
+
+    def read_small(self, digest: str) -> bytes:
+        """A blob's bytes where its size is not known. Raises as ``read``."""
+        return self._first_good(Blob(digest, -1), _gather)
+
+    def save(self, blob: Blob, path: Path) -> None:
+        """Write a blob's checked bytes to a new file, in bounded memory. Raises as ``read``; then there is no file."""
+        try:
+            self._first_good(blob, partial(_into_file, path))
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def verify(self, digest: str) -> None:
+        """Read a blob in bounded memory and throw it away. Raises as ``read``."""
+        self._first_good(Blob(digest, -1), _drain)
+
+    def put_aside(self, digest: str) -> None:
+        """Check a blob in every readable scope and move what is damaged out of the way. Raises nothing for damage."""
+        with contextlib.suppress(BlobMissingError, BlobDamagedError):
+            self.verify(digest)
+
+    def _first_good(self, blob: Blob, consume: "Callable[[_Opener], tuple[_T, str, int] | None]") -> _T:
+        check_sha256(blob.digest, "content hash")
+        damaged: list[str] = []
+        for scope in self._scopes:
+            opener = partial(self.objects.chunks, blob_key(scope, blob.digest))
+            outcome = consume(opener)
+            if outcome is not None and outcome[1] != blob.digest:
+                # Read again before anything is moved: a line or a memory that failed once proves nothing about the blob.
+                outcome = consume(opener)
+            if outcome is None:
+                continue
+            value, digest, size = outcome
+            if digest == blob.digest and blob.size in {-1, size}:
+                return value
+            damaged.append(f"{scope!r} holds {size:,} bytes with sha256 {digest[:12]}…")
+            if digest != blob.digest:
+                self._distrust(scope, blob.digest)
+        expected = f" of {blob.size:,} bytes" if blob.size >= 0 else ""
+        if damaged:
+            raise BlobDamagedError(
+                f"The object {blob.digest}{expected} in {self.objects.url} is damaged: scope {'; scope '.join(damaged)}. "
+                "It has to be computed or uploaded again"
+            )
+        raise BlobMissingError(
+            f"The object {blob.digest}{expected} is not in {self.objects.url} "
+            f"(looked in scope {', '.join(map(repr, self._scopes))}). It has to be computed or uploaded again"
+        )
+
+    def _distrust(self, scope: str, digest: str) -> None:
+        """Move a damaged blob out of the way, so that every process sees that it is missing and a write heals it."""
+        self._distrusted.add((scope, digest))
+        # Without the right to write there, this process alone knows that the blob is no good.
+        with contextlib.suppress(StoreError):
+            aside = damaged_key(scope, digest)
+            self.objects.move(blob_key(scope, digest), aside)
+            pieces = self.objects.chunks(aside)
+            if pieces is not None and _digest(pieces)[0] == digest:
+                # Someone healed it between our reading and our moving.
+                self.objects.move(aside, blob_key(scope, digest))
+            self._distrusted.discard((scope, digest))
+
+
+class _Opener(Protocol):
+    def __call__(self, into: memoryview | None = None) -> Iterator[memoryview] | None: ...
+
+
+def _digest(pieces: Iterator[memoryview]) -> tuple[str, int]:
+    sha256 = Sha256()
+    for piece in pieces:
+        sha256.update(piece)
+    return sha256.hexdigest(), sha256.size
+
+
+def _into_memory(size: int, opener: _Opener) -> tuple[memoryview, str, int] | None:
+    memory = _memory(size)
+    pieces = opener(memory)
+    return None if pieces is None else (memory, *_digest(pieces))
+
+
+def _gather(opener: _Opener) -> tuple[bytes, str, int] | None:
+    pieces = opener()
+    if pieces is None:
+        return None
+    data = b"".join(pieces)
+    return data, *_digest(iter([memoryview(data)]))
+
+
+def _drain(opener: _Opener) -> tuple[None, str, int] | None:
+    pieces = opener()
+    return None if pieces is None else (None, *_digest(pieces))
+
+
+def _into_file(path: Path, opener: _Opener) -> tuple[None, str, int] | None:
+    pieces = opener()
+    if pieces is None:
+        return None
+    sha256 = Sha256()
+    try:
+        with path.open("wb", buffering=0) as file:
+            for piece in pieces:
+                sha256.update(piece)
+                rest = piece
+                while rest:
+                    rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise failed("write", str(path), error) from error
+    finally:
+        sha256.stop()
+    return None, sha256.hexdigest(), sha256.size
+
+
+def _memory(size: int) -> memoryview:
+    """Fresh memory for a blob; large ones come from the system directly, which saves filling them with zeros."""
+    if size < _SMALL:
+        return memoryview(bytearray(size))
+    memory = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)

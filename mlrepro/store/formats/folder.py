@@ -1,0 +1,128 @@
+"""A folder: a JSON manifest of its files, each a blob of its own, so that unchanged files are stored once."""
+
+import json
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from mlrepro.errors import BlobDamagedError, UnstorableValueError
+from mlrepro.store import records
+from mlrepro.store.blobs import Blob, Sink, Source
+from mlrepro.store.formats.file import stream
+from mlrepro.store.formats.format import Format, NotThisFormatError, Written
+from mlrepro.store.scratch import scratch_folder
+from mlrepro.store.stored import StoredValue
+
+_SCHEMA: Final = 1
+_SHOWN: Final = 20
+
+
+def _write(value: Any, sink: Sink) -> Written:
+    if not isinstance(value, Path) or not value.is_dir():
+        raise NotThisFormatError("it is not a pathlib.Path to a folder")
+    entries: dict[str, dict[str, Any]] = {}
+    size = _walk(value, value.resolve(), "", (value.resolve(),), entries, sink)
+    sink.write(records.to_bytes({"schema": _SCHEMA, "folder": entries}))
+    files = sorted(name for name, entry in entries.items() if "sha256" in entry)
+    return Written(
+        summary={"name": value.name, "files": len(files), "first_files": files[:_SHOWN]}, parts_size=size
+    )
+
+
+def _walk(
+    folder: Path, root: Path, prefix: str, above: tuple[Path, ...], entries: dict[str, dict[str, Any]], sink: Sink
+) -> int:
+    """Store what is in a folder; bytes of its files."""
+    size = 0
+    try:
+        items = sorted(os.scandir(folder), key=lambda item: item.name)
+    except OSError as error:
+        raise UnstorableValueError(f"The folder {folder} cannot be stored because it cannot be read: {error}") from error
+    if not items and prefix:
+        entries[prefix.rstrip("/")] = {"folder": True}
+    for item in items:
+        name, path = prefix + item.name, Path(item.path)
+        if item.is_symlink():
+            inside = _link_inside(path, root)
+            if inside is not None:
+                entries[name] = {"link": inside}
+                continue
+            # What it points at lies elsewhere and would be missing where the folder is read: its content is stored.
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            raise UnstorableValueError(f"The link {path} cannot be stored because it leads nowhere: {error}") from error
+        if stat.S_ISDIR(mode):
+            real = path.resolve()
+            if real in above:
+                raise UnstorableValueError(f"The folder {path} cannot be stored because a link leads back to a folder above it")
+            size += _walk(path, root, name + "/", (*above, real), entries, sink)
+        elif stat.S_ISREG(mode):
+            with sink.part() as part:
+                stream(path, part)
+            assert part.blob is not None
+            size += part.blob.size
+            entries[name] = {"sha256": part.blob.digest, "size": part.blob.size} | (
+                {"executable": True} if mode & stat.S_IXUSR else {}
+            )
+        else:
+            raise UnstorableValueError(f"{path} cannot be stored: it is neither a file nor a folder nor a link")
+    return size
+
+
+def _link_inside(link: Path, root: Path) -> str | None:
+    """A link's target, if it is a relative one that stays inside the folder and leads somewhere."""
+    target = os.readlink(link)
+    if target.startswith("/") or not link.exists():
+        return None
+    return target if link.resolve().is_relative_to(root) and _stays_inside(link, target, root) else None
+
+
+def _stays_inside(link: Path, target: str, root: Path) -> bool:
+    # By its text as well: a target that climbs out and comes back in would lead elsewhere where the folder is read.
+    return Path(os.path.normpath(link.parent.resolve() / target)).is_relative_to(root)
+
+
+def _read(source: Source, stored: StoredValue, _as_type: type | None) -> Path:
+    manifest = json.loads(bytes(source.read()))
+    name = PurePosixPath(str(stored.summary.get("name", ""))).name
+    root = scratch_folder() / (name if name not in {"", ".", ".."} else "value")
+    restore(manifest, source, root)
+    return root
+
+
+def restore(manifest: dict[str, Any], source: Source, root: Path) -> None:
+    """Write a folder's checked files below a new folder.
+
+    Raises:
+        BlobDamagedError: The manifest names something outside the folder.
+    """
+    if manifest.get("schema") != _SCHEMA:
+        raise BlobDamagedError(f"The folder {source.blob.digest} was stored by a later version of mlrepro: update it")
+    root.mkdir(parents=True)
+    links: list[tuple[Path, str]] = []
+    for name, entry in manifest["folder"].items():
+        path = _inside(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if "link" in entry:
+            links.append((path, entry["link"]))
+        elif "folder" in entry:
+            path.mkdir(exist_ok=True)
+        else:
+            source.part(Blob(entry["sha256"], entry["size"])).save(path)
+            path.chmod(0o555 if entry.get("executable") else 0o444)
+    # Links last, so that none of the files above was written through one.
+    for path, target in links:
+        _inside(root, os.path.relpath(os.path.normpath(path.parent / target), root))
+        path.symlink_to(target)
+
+
+def _inside(root: Path, name: str) -> Path:
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise BlobDamagedError(f"A stored folder names a file outside itself: {name!r}. It was not made by mlrepro")
+    return root / name
+
+
+FORMAT = Format("folder", "", _write, _read)

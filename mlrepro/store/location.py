@@ -1,0 +1,122 @@
+"""From a store's URL to the objects behind it."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
+
+from mlrepro.errors import StoreError
+from mlrepro.store.local import LocalObjects
+from mlrepro.store.objects import Objects
+from mlrepro.store.remote import ObstoreObjects
+
+# Every large request must fit: a part of 16 MiB on a slow line takes longer than obstore's default of 30 s.
+_CLIENT: Final[dict[str, Any]] = {"timeout": "300s", "connect_timeout": "10s"}
+_RETRY: Final[dict[str, Any]] = {
+    "max_retries": 6,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+_BUCKETS: Final[dict[str, Callable[..., Any]]] = {
+    "s3": S3Store,
+    "s3a": S3Store,
+    "gs": GCSStore,
+    "az": AzureStore,
+    "azure": AzureStore,
+    "abfs": AzureStore,
+    "abfss": AzureStore,
+}
+_KNOWN: Final = "file:///folder, a plain path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, memory://name"
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+_memories: Final[dict[str, MemoryStore]] = {}
+_memories_lock: Final = threading.Lock()
+
+
+def open_objects(url: str, options: Mapping[str, str]) -> Objects:
+    """Open the objects behind a URL; nothing is read or written yet.
+
+    Args:
+        url: ``file:///…``, a plain path, ``memory://name``, ``s3://bucket/prefix``, ``gs://…`` or ``az://…``.
+        options: What overrides the environment. For a folder: ``durable`` (``"false"`` leaves out fsync). For a
+            bucket: obstore's configuration keys (``endpoint``, ``region``, ``access_key_id``, …) and ``timeout``.
+
+    Returns:
+        The objects. Two openings of one ``memory://name`` share theirs within the process.
+
+    Raises:
+        StoreError: The URL is of no known kind, has no bucket, or an option is unknown.
+    """
+    if not url or not isinstance(url, str):
+        raise StoreError(f"{url!r} is not a store URL. Known: {_KNOWN}")
+    scheme = url.split("://", 1)[0] if "://" in url else ""
+    if not scheme:
+        return _folder(Path(url), url, options)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise StoreError(f"The store URL {url} may not have a query or fragment: pass options beside it")
+    prefix = _prefix(url, parts.path)
+    if scheme == "file":
+        if parts.netloc not in {"", "localhost"} or not parts.path:
+            raise StoreError(f"{url} names no folder: write file:///absolute/folder with three slashes")
+        return _folder(Path(unquote(parts.path)), url, options)
+    if scheme == "memory":
+        _only(options, (), url)
+        with _memories_lock:
+            memory = _memories.setdefault(parts.netloc, MemoryStore())
+        return ObstoreObjects(memory, prefix, url=url)
+    if scheme not in _BUCKETS:
+        raise StoreError(f"{url} is of no known kind of store. Known: {_KNOWN}")
+    if not parts.netloc:
+        raise StoreError(f"{url} names no bucket: write {scheme}://bucket/prefix")
+    return ObstoreObjects(_bucket(scheme, parts.netloc, url, options), prefix, url=url)
+
+
+def _folder(path: Path, url: str, options: Mapping[str, str]) -> LocalObjects:
+    _only(options, ("durable",), url)
+    root = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links that may move later
+    return LocalObjects(root, url=url, durable=_flag("durable", options.get("durable", "true")))
+
+
+def _bucket(scheme: str, bucket: str, url: str, options: Mapping[str, str]) -> Any:
+    settings = dict(options)
+    client = {**_CLIENT, **{key: settings.pop(key) for key in ("timeout", "connect_timeout") if key in settings}}
+    if scheme.startswith("s3"):
+        settings.setdefault("region", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1")
+        endpoint = settings.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        if endpoint:
+            settings["endpoint"] = endpoint
+    if settings.get("endpoint", "").startswith("http://"):
+        client["allow_http"] = True
+    try:
+        return _BUCKETS[scheme](bucket, config=settings, client_options=client, retry_config=_RETRY)
+    except Exception as error:  # obstore raises several unrelated types for a configuration it cannot use
+        reason = str(error).split("\n\nDebug source", maxsplit=1)[0]
+        raise StoreError(f"Could not open the store {url}: {reason}") from error
+
+
+def _prefix(url: str, path: str) -> str:
+    segments = [segment for segment in path.split("/") if segment]
+    if any(segment in {".", ".."} for segment in segments) or any(ord(letter) < 32 for letter in path):
+        raise StoreError(f"The store URL {url!r} may not have '.', '..' or control characters in its path")
+    return "/".join(segments)
+
+
+def _only(options: Mapping[str, str], known: tuple[str, ...], url: str) -> None:
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        takes = f"takes only {', '.join(known)}" if known else "takes no options"
+        raise StoreError(f"Unknown option {', '.join(unknown)} for the store {url}, which {takes}")
+
+
+def _flag(name: str, text: str) -> bool:
+    lowered = str(text).lower()
+    if lowered not in _TRUE | _FALSE:
+        raise StoreError(f"The store option {name}={text!r} must be 'true' or 'false'")
+    return lowered in _TRUE

@@ -1,0 +1,89 @@
+"""What the store needs of the place that holds its objects: a folder, a bucket or memory."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from mlrepro.errors import StoreError
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+CHUNK = 4 * 1024 * 1024
+"""Bytes that are read, hashed and written at a time."""
+
+STORE_SCHEMA = 1
+"""Version of the layout; a store with a higher one is refused."""
+
+
+class Spool(Protocol):
+    """Bytes on their way into the store, under no name yet."""
+
+    def write(self, data: Buffer) -> None:
+        """Add bytes; they are neither changed nor kept after the call."""
+
+    def publish(self, key: str) -> None:
+        """Make all bytes appear under the key at once, replacing what may be there."""
+
+
+class Objects(Protocol):
+    """A flat set of named, whole objects. Every method raises StoreError where the place itself fails.
+
+    Attributes:
+        url: The root, as a person would write it.
+        ordered: Whether ``names`` lists a folder in text order, so that its first is the newest entry.
+    """
+
+    url: str
+    ordered: bool
+
+    def check(self, scope: str) -> None:
+        """Raise StoreError unless the scope can be written and put-if-absent holds."""
+
+    def get(self, key: str) -> bytes | None:
+        """The object's bytes, or None."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Put-if-absent; whether it was ours that was stored. Durable on return."""
+
+    def size(self, key: str) -> int | None:
+        """The object's size in bytes, or None."""
+
+    def chunks(self, key: str, into: memoryview | None = None) -> Iterator[memoryview] | None:
+        """The object's bytes piece by piece, or None where there is no such object.
+
+        Args:
+            key: The object.
+            into: Memory of the expected size that the bytes are to be put in; the pieces are then slices of it.
+                What does not fit is still yielded, so that the caller sees that the size is wrong.
+        """
+
+    def spool(self, scope: str) -> AbstractContextManager[Spool]:
+        """Begin an object whose name is not known yet. What is not published is removed on exit."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object within the store."""
+
+    def move(self, source: str, target: str) -> None:
+        """Give an object another name, replacing what may have had it."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+
+    def touch(self, key: str) -> None:
+        """Make an object look new to garbage collection, where that can be had."""
+
+    def names(self, folder: str) -> Iterator[str]:
+        """Names of the objects directly in a folder."""
+
+    def folders(self, folder: str) -> tuple[list[str], bool]:
+        """Names of the folders in a folder, sorted, and whether it holds objects itself."""
+
+    def local_path(self, key: str) -> Path | None:
+        """The file that holds an object, where the store is a local folder."""
+
+
+def failed(doing: str, where: str, cause: BaseException) -> StoreError:
+    """A StoreError that says what was tried, where, and what the place answered."""
+    reason = str(cause).split("\n\nDebug source", maxsplit=1)[0].strip() or type(cause).__name__
+    return StoreError(f"Could not {doing} {where}: {reason}")

@@ -1,0 +1,113 @@
+"""Results: what was computed under an input hash. The first record wins; what replaces it is appended beside it.
+
+``results/<2 hex>/<input hash>.json`` is created put-if-absent and never changed. Two small histories may lie beside it:
+``<input hash>.replacements`` for records that serve where the first cannot any more (its blobs are lost, it is too
+old), and ``<input hash>.deviations`` for computations of the same input that gave something else. The common hit is one
+GET: replacements are looked at only where the first record will not do.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlrepro.errors import StoreError
+from mlrepro.store import history, records
+from mlrepro.store.keys import check_sha256, result_history, result_key
+from mlrepro.store.objects import Objects
+
+Usable = Callable[[dict[str, Any]], bool]
+"""Whether a record will do: its blobs are there, it is young enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundResult:
+    """A result and where it was found.
+
+    Attributes:
+        record: The record as it was stored.
+        scope: The scope that holds it.
+    """
+
+    record: dict[str, Any]
+    scope: str
+
+
+def put(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Store a record unless there is one; the record that now stands, and whether it is ours.
+
+    A garbled record that holds the place counts as one that will not do: ours becomes its replacement.
+    """
+    check_sha256(input_hash, "input hash")
+    data = records.to_bytes(record)
+    key = result_key(scope, input_hash)
+    while not objects.create(key, data):
+        found = objects.get(key)
+        if found is None:
+            continue  # Removed between the two: the place is free again.
+        standing = _parse(objects, key, found)
+        if standing is not None:
+            return standing, False
+        return replace(objects, scope, input_hash, record), True
+    return records.from_bytes(data), True
+
+
+def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable | None) -> FoundResult | None:
+    """The first usable record in the first scope that has one.
+
+    In each scope the first record comes first, then its replacements, newest first.
+    """
+    check_sha256(input_hash, "input hash")
+    for scope in scopes:
+        key = result_key(scope, input_hash)
+        data = objects.get(key)
+        if data is None:
+            continue
+        first = _parse(objects, key, data)
+        if first is not None and (usable is None or usable(first)):
+            return FoundResult(first, scope)
+        for record in _history(objects, scope, input_hash, "replacements"):
+            if usable is None or usable(record):
+                return FoundResult(record, scope)
+    return None
+
+
+def replace(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Append a record that serves where the first will not do, unless the newest replacement says the same."""
+
+    def unless_same(newest: history.Entry | None) -> Mapping[str, Any] | None:
+        return None if newest is not None and records.to_bytes(newest.body) == records.to_bytes(record) else record
+
+    history.append(objects, scope, result_history(check_sha256(input_hash, "input hash"), "replacements"), unless_same)
+    return records.from_bytes(records.to_bytes(record))
+
+
+def note_deviation(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> None:
+    """Append a record of a computation that gave something else than the standing one."""
+    history.append(
+        objects, scope, result_history(check_sha256(input_hash, "input hash"), "deviations"), lambda _newest: record
+    )
+
+
+def deviations(objects: Objects, scopes: Sequence[str], input_hash: str) -> list[dict[str, Any]]:
+    """Deviations that were noted under an input hash in any of the scopes, newest first in each."""
+    check_sha256(input_hash, "input hash")
+    return [record for scope in scopes for record in _history(objects, scope, input_hash, "deviations")]
+
+
+def _history(objects: Objects, scope: str, input_hash: str, kind: str) -> Iterator[dict[str, Any]]:
+    try:
+        for entry in history.entries(objects, scope, result_history(input_hash, kind)):
+            yield entry.body
+    except StoreError as error:
+        warnings.warn(f"Skipped {kind} of the result {input_hash}: {error}", stacklevel=2)
+
+
+def _parse(objects: Objects, key: str, data: bytes) -> dict[str, Any] | None:
+    try:
+        return records.from_bytes(data)
+    except ValueError as error:
+        warnings.warn(
+            f"The result record {objects.url.rstrip('/')}/{key} is damaged and counts as a cache miss: {error}", stacklevel=2
+        )
+        return None

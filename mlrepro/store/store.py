@@ -1,0 +1,318 @@
+"""The store: values, results and histories behind one URL."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from mlrepro.store import export, results
+from mlrepro.store import history as histories_
+from mlrepro.store.blobs import Blob, Blobs, Sink, Source
+from mlrepro.store.formats import get_format
+from mlrepro.store.history import Entry, Make
+from mlrepro.store.keys import check_scope
+from mlrepro.store.location import open_objects
+from mlrepro.store.results import FoundResult, Usable
+from mlrepro.store.stored import StoredValue
+from mlrepro.store.writing import write
+
+_checked: Final[set[tuple[Any, ...]]] = set()
+_check_lock: Final = threading.Lock()
+
+
+def open_store(
+    url: str,
+    *,
+    scope: str = "default",
+    read_scopes: Sequence[str] = ("shared",),
+    options: Mapping[str, str] | None = None,
+) -> "Store":
+    """Open a store. Nothing is read or written until it is used.
+
+    Args:
+        url: ``file:///folder``, a plain path, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or ``memory://name``, which is
+            shared by all who open it in one process and ends with it.
+        scope: Whose results and histories are written, and looked up first.
+        read_scopes: Scopes that are looked in after the own one, in order.
+        options: What overrides the environment. A bucket takes obstore's keys: ``endpoint``, ``region``,
+            ``access_key_id``, ``secret_access_key``, ``session_token``, …; a folder takes ``durable``: ``"false"`` leaves
+            out fsync.
+
+    Returns:
+        The store. It can be pickled, and opens itself again in another process.
+
+    Raises:
+        StoreError: The URL, a scope or an option is no good.
+
+    Example:
+        >>> store = open_store("memory://docs")
+        >>> stored = store.write_value([1, "two", (3.0,)])
+        >>> store.read_value(stored)
+        [1, 'two', (3.0,)]
+    """
+    return Store(url, scope=scope, read_scopes=read_scopes, options=options)
+
+
+class Store:
+    """Values, results and histories behind one URL. See ``open_store``.
+
+    Attributes:
+        url: As it was given.
+        scope: The own scope.
+        read_scopes: Scopes that are looked in after the own one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        scope: str = "default",
+        read_scopes: Sequence[str] = ("shared",),
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.url = url
+        self.scope = check_scope(scope)
+        self.read_scopes = tuple(dict.fromkeys(check_scope(name) for name in read_scopes if name != scope))
+        self._options = dict(options or {})
+        self._objects = open_objects(url, self._options)
+        self._blobs = Blobs(self._objects, (self.scope, *self.read_scopes))
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r}, scope={self.scope!r}, read_scopes={self.read_scopes!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.url, self.scope, self.read_scopes, self._options)
+
+    def check(self) -> None:
+        """Find out whether the store can be reached and written, and whether it honours put-if-absent.
+
+        Done once a process before the first write; call it earlier to fail early.
+
+        Raises:
+            StoreError: It cannot; the message names the cause.
+        """
+        key = (self.url, self.scope, *sorted(self._options.items()))
+        with _check_lock:
+            if key not in _checked:
+                self._objects.check(self.scope)
+                _checked.add(key)
+
+    # Values
+
+    def write_value(self, value: object, *, format: str | None = None, scope: str | None = None) -> StoredValue:  # noqa: A002
+        """Store a value in the best format that can hold it.
+
+        Args:
+            value: What is to be stored.
+            format: Name of the format; by default the value's type chooses.
+            scope: Where to; by default the own scope.
+
+        Returns:
+            What was stored. Equal values have equal content hashes wherever that can be had.
+
+        Raises:
+            UnknownFormatError: There is no such format.
+            UnstorableValueError: No format can store the value, or the one asked for cannot. Nothing was written.
+            MissingExtraError: The format needs a library that is not installed.
+            StoreError: The store failed.
+
+        Example:
+            >>> store = open_store("memory://docs")
+            >>> store.write_value(b"abc").content_hash[:8]
+            'ba7816bf'
+        """
+        self.check()
+        return write(value, Sink(self._blobs, self._own(scope)), format)
+
+    def hash_value(self, value: object, *, format: str | None = None) -> StoredValue:  # noqa: A002
+        """What ``write_value`` would return, without storing anything."""
+        return write(value, Sink(None, self.scope), format)
+
+    def read_value(self, stored: StoredValue, *, as_type: type | None = None) -> Any:
+        """Read a value; its bytes are checked before they are believed.
+
+        Args:
+            stored: What ``write_value`` returned.
+            as_type: The type that is wanted. It matters where a format can give several: a frame stored by pandas comes
+                back as a polars one, a file as bytes. Otherwise the value comes back as it was stored.
+
+        Returns:
+            The value. A file or folder is a read-only copy in a temporary folder of this process.
+
+        Raises:
+            BlobMissingError: An object is gone; the message names it and the scopes that were looked in.
+            BlobDamagedError: An object's bytes are not those that were stored.
+            UnknownFormatError: The value was stored in a format that this version does not know.
+            StoreError: The store failed.
+        """
+        wanted = as_type if isinstance(as_type, type) else None
+        source = Source(self._blobs, Blob(stored.content_hash, stored.size))
+        return get_format(stored.format).read(source, stored, wanted)
+
+    def has_blob(self, digest: str, size: int | None = None, scope: str | None = None) -> bool:
+        """Whether an object exists in a readable scope, and has that size where one is given. Its bytes are not read.
+
+        Args:
+            digest: sha256 of its bytes.
+            size: Bytes (a ``StoredValue``'s ``size``).
+            scope: The only scope to look in; by default all readable ones.
+        """
+        blobs = self._blobs if scope is None else Blobs(self._objects, (check_scope(scope),))
+        return blobs.find(digest, size) is not None
+
+    def verify_blob(self, digest: str) -> None:
+        """Read an object and check its bytes.
+
+        Raises:
+            BlobMissingError: It is gone.
+            BlobDamagedError: Its bytes are not those that were stored. It was moved out of the way.
+        """
+        self._blobs.verify(digest)
+
+    def write_bytes(self, data: bytes, *, scope: str | None = None) -> str:
+        """Store bytes; their sha256, by which ``read_bytes`` finds them."""
+        return self.write_value(data, format="bytes", scope=scope).content_hash
+
+    def read_bytes(self, digest: str) -> bytes:
+        """Bytes that were stored, checked.
+
+        Raises:
+            BlobMissingError: They are gone.
+            BlobDamagedError: They are not those that were stored.
+        """
+        return self._blobs.read_small(digest)
+
+    def export_value(self, stored: StoredValue, path: Path) -> Path:
+        """Write a value's stored bytes to a file, or a folder's files to a folder.
+
+        Args:
+            stored: What ``write_value`` returned.
+            path: Where to. An existing file is replaced once the bytes are checked; an existing folder is refused, unless
+                it is empty.
+
+        Returns:
+            The path.
+
+        Raises:
+            StoreError: The path is taken or cannot be written.
+            BlobMissingError: An object is gone.
+            BlobDamagedError: An object's bytes are not those that were stored.
+        """
+        return export.export_value(Source(self._blobs, Blob(stored.content_hash, stored.size)), stored, path)
+
+    # Results
+
+    def put_result(
+        self, input_hash: str, record: Mapping[str, Any], *, scope: str | None = None
+    ) -> tuple[dict[str, Any], bool]:
+        """Store a result unless there is one under this input hash; the first record wins.
+
+        Args:
+            input_hash: 64 hex digits.
+            record: JSON. The blobs it names should be stored before it is.
+            scope: Where to; by default the own scope.
+
+        Returns:
+            The record that stands now, and whether it is the one given.
+        """
+        self.check()
+        return results.put(self._objects, self._own(scope), input_hash, record)
+
+    def get_result(self, input_hash: str, *, usable: Usable | None = None) -> FoundResult | None:
+        """Look a result up in the own scope, then in the others. The common hit is one request.
+
+        Args:
+            input_hash: 64 hex digits.
+            usable: Says whether a record will do (its blobs are there, it is not too old). Where the first will not,
+                its replacements are asked, newest first, then the next scope.
+
+        Returns:
+            The record and where it was, or None. A damaged record is a miss, with a warning.
+        """
+        return results.get(self._objects, (self.scope, *self.read_scopes), input_hash, usable)
+
+    def replace_result(
+        self, input_hash: str, record: Mapping[str, Any], *, lost: Sequence[str] = (), scope: str | None = None
+    ) -> dict[str, Any]:
+        """Append a record that serves where the standing one will not do any more.
+
+        For a result whose blobs are gone and whose recomputation gave something else, or one that became too old. The first
+        record stays; ``get_result(usable=…)`` finds the newest replacement.
+
+        Args:
+            input_hash: 64 hex digits.
+            record: The new record.
+            lost: Digests that the standing record names and that could not be read. Those that are damaged are moved out
+                of the way, so that ``has_blob`` sees in every process that they are gone.
+            scope: Where to; by default the own scope.
+
+        Returns:
+            The record.
+        """
+        self.check()
+        for digest in lost:
+            self._blobs.put_aside(digest)
+        return results.replace(self._objects, self._own(scope), input_hash, record)
+
+    def note_deviation(self, input_hash: str, record: Mapping[str, Any], *, scope: str | None = None) -> None:
+        """Note a computation that gave something else than the standing result of its input."""
+        self.check()
+        results.note_deviation(self._objects, self._own(scope), input_hash, record)
+
+    def deviations(self, input_hash: str) -> list[dict[str, Any]]:
+        """What ``note_deviation`` noted in any readable scope, newest first."""
+        return results.deviations(self._objects, (self.scope, *self.read_scopes), input_hash)
+
+    # Histories
+
+    def append(self, history: tuple[str, ...], make: Make, *, scope: str | None = None) -> Entry | None:
+        """Append to a history. Of several writers each gets a number of its own, without gaps.
+
+        Args:
+            history: Its name, such as ``("versions", "churn_model", "_")``.
+            make: Called with the newest entry (None at the beginning); returns the next body, or None to append nothing. It
+                is called again after each lost race.
+            scope: Whose history; by default the own scope's.
+
+        Returns:
+            The new entry, or None.
+
+        Raises:
+            StoreError: The store failed, or others were faster for two minutes.
+
+        Example:
+            >>> store = open_store("memory://docs-append")
+            >>> store.append(("versions", "a", "_"), lambda newest: {"by": "ada"})
+            Entry(number=1, body={'by': 'ada'})
+        """
+        self.check()
+        return histories_.append(self._objects, self._own(scope), tuple(history), make)
+
+    def newest(self, history: tuple[str, ...], scope: str | None = None) -> Entry | None:
+        """The newest entry of a history, or None. Its cost does not grow with the history."""
+        return histories_.newest(self._objects, self._own(scope), tuple(history))
+
+    def entry(self, history: tuple[str, ...], number: int, scope: str | None = None) -> Entry:
+        """One entry of a history.
+
+        Raises:
+            UnknownVersionError: There is none of that number.
+        """
+        return histories_.read(self._objects, self._own(scope), tuple(history), number)
+
+    def entries(
+        self, history: tuple[str, ...], *, limit: int | None = None, scope: str | None = None
+    ) -> Iterator[Entry]:
+        """Entries of a history, newest first, at most ``limit``."""
+        return histories_.entries(self._objects, self._own(scope), tuple(history), limit)
+
+    def histories(self, prefix: tuple[str, ...], scope: str | None = None) -> Iterator[tuple[str, ...]]:
+        """Names of the histories that begin with the prefix, such as ``("versions",)``."""
+        return histories_.histories(self._objects, self._own(scope), tuple(prefix))
+
+    def _own(self, scope: str | None) -> str:
+        return self.scope if scope is None else check_scope(scope)
+
+
+def _reopen(url: str, scope: str, read_scopes: tuple[str, ...], options: dict[str, str]) -> Store:
+    return Store(url, scope=scope, read_scopes=read_scopes, options=options)

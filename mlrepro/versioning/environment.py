@@ -1,0 +1,56 @@
+"""The environment a result was computed in."""
+
+import functools
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mlrepro.versioning.origin import normalise
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Interpreter, platform and installed distributions.
+
+    Attributes:
+        python: ``"3.11.7"``.
+        implementation: ``"cpython"``.
+        platform: Operating system and machine, such as ``"linux-x86_64"``.
+        distributions: Every installed distribution by its normalised name.
+        freeze: The same as sorted ``name==version`` lines.
+    """
+
+    python: str
+    implementation: str
+    platform: str
+    distributions: Mapping[str, str]
+    freeze: str
+
+
+@functools.cache
+def environment() -> Environment:
+    """The environment of this process, read once.
+
+    Example:
+        >>> environment().distributions["mlrepro"] != ""
+        True
+        >>> environment() is environment()
+        True
+    """
+    installed: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            # the first of two on sys.path is the one that is imported
+            installed.setdefault(normalise(name), distribution.version)
+    found = dict(sorted(installed.items()))
+    return Environment(
+        python=platform.python_version(),
+        implementation=sys.implementation.name,
+        platform=f"{sys.platform}-{platform.machine()}",
+        distributions=MappingProxyType(found),
+        freeze="".join(f"{name}=={version}\n" for name, version in found.items()),
+    )

@@ -1,0 +1,184 @@
+"""The code fingerprint: the hash of a definition and of everything it reaches."""
+
+import contextlib
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Collection, Iterator, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from mlrepro.errors import FingerprintError
+from mlrepro.versioning.graph import Node
+from mlrepro.versioning.origin import Kind, Origins
+from mlrepro.versioning.report import CodeFingerprint
+from mlrepro.versioning.walker import Walker
+
+_SCHEMA = b"mlrepro code fingerprint 1"
+_PLATFORM = ("dagster", "mlrepro")
+
+
+class FingerprintSession:
+    """Fingerprints many definitions at one moment: what they share is walked once.
+
+    A session holds what it saw. Make one for each load of a code location and let it go afterwards, so that code
+    and files that change meanwhile are seen by the next.
+
+    Args:
+        first_party: Distributions or top-level modules that count as the project's own although installed.
+        ignore_decorators_of: Top-level modules whose decorators, and any above them, are no part of a definition.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> def half(x):
+        ...     return x / 2
+        >>> def third(x):
+        ...     return x / 3
+        >>> session = FingerprintSession()
+        >>> session.fingerprint(half).digest != session.fingerprint(third).digest
+        True
+    """
+
+    def __init__(
+        self, *, first_party: Collection[str] = (), ignore_decorators_of: Collection[str] = _PLATFORM
+    ) -> None:
+        self._first_party = frozenset(first_party)
+        self._ignored = frozenset(ignore_decorators_of)
+        self._walkers: dict[frozenset[str], Walker] = {}
+
+    def fingerprint(self, target: Callable[..., Any] | type, *, also: Sequence[object] = ()) -> CodeFingerprint:
+        """The fingerprint of one definition, see `fingerprint`."""
+        if not callable(target):
+            raise FingerprintError(
+                f"{target!r} cannot be fingerprinted: give a function, a method, a class or another callable"
+            )
+        walker = self._walker(target)
+        roots = [walker.root(target)]
+        roots += [walker.root(other, "config" if _is_schema(other) else "") for other in also]
+        return _gather(roots)
+
+    def _walker(self, target: Any) -> Walker:
+        """The walker under which the target's own package is first-party, however it was installed."""
+        declared = self._first_party
+        module = _module_of(target)
+        if module:
+            origin = self._base.of(module)
+            if origin.kind is Kind.THIRD_PARTY:
+                declared |= {module.partition(".")[0]}
+        walker = self._walkers.get(declared)
+        if walker is None:
+            walker = self._walkers[declared] = Walker(Origins(declared), self._ignored)
+        return walker
+
+    @functools.cached_property
+    def _base(self) -> Origins:
+        return Origins(self._first_party)
+
+
+def fingerprint(
+    target: Callable[..., Any] | type,
+    *,
+    also: Sequence[object] = (),
+    first_party: Collection[str] = (),
+    ignore_decorators_of: Collection[str] = _PLATFORM,
+) -> CodeFingerprint:
+    """Hash a definition together with everything it can reach.
+
+    Covered: the syntax of its body, defaults, closure cells, and whatever its names mean - functions, classes and
+    constants of the project across modules, distributions and versions of what is installed, the Python minor
+    version where the standard library is used, environment variables and files where their names are constants.
+    Not covered: names of the definitions themselves, where they live, comments, formatting, docstrings, type hints
+    of functions, Dagster's decorators.
+
+    Args:
+        target: A function, method, class or other callable.
+        also: Further objects to fold in. For a config schema (a pydantic model) the order and the defaults of its
+            fields do not count, since its values arrive resolved.
+        first_party: Distributions or top-level modules that count as the project's own although installed.
+        ignore_decorators_of: Top-level modules whose decorators, and any above them, are no part of a definition.
+
+    Raises:
+        FingerprintError: The target is not callable.
+
+    Example:
+        >>> def scale(x, factor=2):
+        ...     return x * factor
+        >>> def same(x, factor=2):  # another name, and this comment
+        ...     return x * factor
+        >>> fingerprint(scale).digest == fingerprint(same).digest
+        True
+    """
+    session = FingerprintSession(first_party=first_party, ignore_decorators_of=ignore_decorators_of)
+    return session.fingerprint(target, also=also)
+
+
+def code_fingerprint(target: Callable[..., Any] | type) -> str:
+    """The digest of `fingerprint`.
+
+    Args:
+        target: A function, method, class or other callable.
+
+    Example:
+        >>> len(code_fingerprint(lambda x: x + 1))
+        64
+    """
+    return fingerprint(target).digest
+
+
+@contextlib.contextmanager
+def fingerprint_session(
+    *, first_party: Collection[str] = (), ignore_decorators_of: Collection[str] = _PLATFORM
+) -> Iterator[FingerprintSession]:
+    """A `FingerprintSession` for the time of one load.
+
+    Args:
+        first_party: See `fingerprint`.
+        ignore_decorators_of: See `fingerprint`.
+
+    Example:
+        >>> with fingerprint_session() as session:
+        ...     digests = [session.fingerprint(f).digest for f in (lambda x: x, lambda y: y)]
+        >>> len(digests)
+        2
+    """
+    yield FingerprintSession(first_party=first_party, ignore_decorators_of=ignore_decorators_of)
+
+
+def _module_of(target: Any) -> str:
+    inner = target
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    with contextlib.suppress(ValueError):
+        inner = inspect.unwrap(inner)
+    module = getattr(inner, "__module__", None) or type(inner).__module__
+    return module if isinstance(module, str) else ""
+
+
+def _is_schema(value: object) -> bool:
+    return isinstance(value, type) and hasattr(value, "__pydantic_core_schema__")
+
+
+def _gather(roots: list[Node]) -> CodeFingerprint:
+    digest = hashlib.sha256(_SCHEMA)
+    reached: set[Node] = set()
+    for root in roots:
+        assert root.digest is not None
+        digest.update(root.digest)
+        reached |= root.reach
+    distributions: dict[str, str] = {}
+    names: set[str] = set()
+    sources = []
+    reports = []
+    for node in reached:
+        distributions.update(node.distributions)
+        names |= node.names
+        sources += node.sources
+        reports += node.reports
+    names = {name for name in names if not name.startswith("builtins.")}
+    return CodeFingerprint(
+        digest=digest.hexdigest(),
+        sources=tuple(sorted(set(sources))),
+        distributions=MappingProxyType(dict(sorted(distributions.items()))),
+        reports=tuple(sorted(set(reports))),
+        names=frozenset(names),
+    )
