@@ -77,12 +77,12 @@ def asset_{i}() -> pd.DataFrame:
     return made.assign(total=total, label=f"asset {i}: {{total:.2f}}")
 '''
 
-TRIVIAL = '''
+TRIVIAL = """
 
 @dg.asset(group_name="g{group}")
 def asset_{i}() -> int:
     return shared.clip({rows}) + {i}
-'''
+"""
 
 LOAD = """
 import json, sys, time
@@ -123,7 +123,9 @@ def load(root: Path, *, fingerprint: bool, assets: int, single: bool) -> list[fl
     """Load it once in a fresh process."""
     script = LOAD.format(fingerprint=fingerprint, assets=assets, single=single)
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
     found: list[float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -39,6 +39,7 @@ from dagster._core.types.dagster_type import DagsterTypeKind, resolve_dagster_ty
 
 # JSON of MetadataValues, which a result record keeps so that a hit shows what the computation showed.
 from dagster._serdes import deserialize_value, serialize_value
+from dagster_shared.check import CheckError
 from dagster_shared.serdes.errors import DeserializationError
 
 __all__ = [
@@ -53,12 +54,21 @@ __all__ = [
     "data_versions_by_partition",
     "deserialize_value",
     "input_parameters",
+    "repository_of",
     "resolve_dagster_type",
     "resource_parameters",
     "serialize_value",
 ]
 
 DATA_VERSION_TAG = "dagster/data_version"
+
+
+def repository_of(step_context: StepExecutionContext) -> dg.RepositoryDefinition | None:
+    """Find the code location's own definitions; None in a run without one (`execute_in_process`, a script)."""
+    try:
+        return step_context.repository_def
+    except CheckError:
+        return None
 
 
 def data_versions_by_partition(

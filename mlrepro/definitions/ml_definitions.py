@@ -31,5 +31,5 @@ def ml_definitions(
         ['io_manager']
     """
     filled = dict(resources or {})
-    filled.setdefault("io_manager", InputHashIOManager(store=store) if store else InputHashIOManager())
+    filled.setdefault("io_manager", InputHashIOManager(store=store))
     return dg.Definitions(resources=filled, **definitions)

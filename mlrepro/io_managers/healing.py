@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from mlrepro.dagster_internals import repository_of
 from mlrepro.errors import StoreError
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.deferred import UpstreamVersion
@@ -29,10 +30,9 @@ def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreEr
     step_context = context.step_context
     if HEALS_TAG in step_context.dagster_run.tags:
         raise type(cause)(advice) from cause
-    try:
-        job = _job(context, key)
-    except (dg.DagsterInvariantViolationError, dg.DagsterInvalidSubsetError) as error:
-        raise type(cause)(advice) from error
+    job = _job(context, key)
+    if job is None:
+        raise type(cause)(advice) from cause
     result = job.execute_in_process(
         instance=step_context.instance,
         asset_selection=[key],
@@ -44,9 +44,12 @@ def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreEr
         raise type(cause)(f"{advice}: computing it in run {result.run_id} failed") from cause
 
 
-def _job(context: dg.InputContext, key: dg.AssetKey) -> dg.JobDefinition:
-    repository = context.step_context.repository_def
-    node = repository.asset_graph.get(key) if repository.asset_graph.has(key) else None
-    if node is None or not node.is_materializable or computation_of(node.assets_def.node_def) is None:
-        raise dg.DagsterInvariantViolationError(f"{key.to_user_string()} is not an @ml_asset of this code location")
-    return repository.get_implicit_job_def_for_assets([key])  # type: ignore[return-value]
+def _job(context: dg.InputContext, key: dg.AssetKey) -> dg.JobDefinition | None:
+    """Find a job that computes an asset; None where it is not an `@ml_asset` of this code location."""
+    repository = repository_of(context.step_context)
+    if repository is None or not repository.asset_graph.has(key):
+        return None
+    node = repository.asset_graph.get(key)
+    if not node.is_materializable or computation_of(node.assets_def.node_def) is None:
+        return None
+    return repository.get_implicit_job_def_for_assets([key])

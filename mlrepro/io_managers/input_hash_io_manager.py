@@ -5,7 +5,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
-from pydantic import Field
 
 from mlrepro.catalog.history import append_version
 from mlrepro.dagster_internals import StepExecutionContext
@@ -47,7 +46,11 @@ class InputHashIOManager(dg.ConfigurableIOManager):
         True
     """
 
-    store: ReproStore = Field(default_factory=ReproStore)
+    store: ReproStore
+
+    def __init__(self, store: ReproStore | None = None, **data: Any) -> None:
+        # Dagster passes None for a nested resource that is not given, and so never reaches a field's default
+        super().__init__(store=store or ReproStore(), **data)
 
     def open_store(self, instance: dg.DagsterInstance | None = None) -> Store:
         """Open the store; a Dagster instance tells the folder where nothing else does."""
@@ -70,7 +73,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
             manifest = store.write_bytes(canonical_json(contents).encode())
             context.step_context.set_data_version(context.asset_key, dg.DataVersion(manifest))
             return
-        partition = context.asset_partition_keys[0] if context.has_asset_partitions else None
+        partition = str(context.asset_partition_keys[0]) if context.has_asset_partitions else None
         stored = self._store_version(context, store, obj, partition)
         if obj is not None:
             context.step_context.set_data_version(context.asset_key, dg.DataVersion(stored.content_hash))

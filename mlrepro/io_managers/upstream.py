@@ -33,7 +33,7 @@ def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVer
     key = context.asset_key
     if not context.has_asset_partitions:
         return (_version(context, store, None, _data_version(context, key)),)
-    partitions = list(context.asset_partition_keys)
+    partitions = [str(key) for key in context.asset_partition_keys]
     known = data_versions_by_partition(context.instance, key, partitions) if _has_instance(context) else {}
     allow_missing = bool((context.definition_metadata or {}).get(ALLOW_MISSING_PARTITIONS))
     found = []
@@ -65,7 +65,7 @@ def _version(context: dg.InputContext, store: Any, partition: str | None, data_v
     if found is None:
         where = f"{asset}, partition {partition}," if partition else asset
         raise UnknownVersionError(
-            f"{where} has no {'version ' + data_version[:12] + ' ' if data_version else ''}in the store"
+            f"{where} has no version{' ' + data_version[:12] if data_version else ''} in the store"
             f" {store.url} (scopes {', '.join((store.scope, *store.read_scopes))}): materialize it first,"
             " or give it the IO manager that it was stored with"
         )

@@ -48,10 +48,14 @@ class Sink:
         self._spool: Spool | None = None
         self.blob: Blob | None = None
 
+    def beside(self) -> "Sink":
+        """A sink for another blob, not opened yet."""
+        return Sink(self._blobs, self._scope)
+
     @contextlib.contextmanager
     def part(self) -> Iterator["Sink"]:
         """Write another blob beside this one. It is stored when the block ends, and ``blob`` is set."""
-        sink = Sink(self._blobs, self._scope)
+        sink = self.beside()
         with sink.opened():
             yield sink
 
@@ -287,7 +291,7 @@ def _memory(size: int) -> memoryview:
     """Fresh memory for a blob; large ones come from the system directly, which saves filling them with zeros."""
     if size < _SMALL:
         return memoryview(bytearray(size))
-    memory = mmap.mmap(-1, size)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):
             memory.madvise(mmap.MADV_HUGEPAGE)

@@ -55,7 +55,7 @@ def put(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]
 def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable | None) -> FoundResult | None:
     """The first usable record in the first scope that has one.
 
-    In each scope the first record comes first, then its replacements, newest first.
+    In each scope the newest replacement comes first, the first record last.
     """
     check_sha256(input_hash, "input hash")
     for scope in scopes:
@@ -64,9 +64,9 @@ def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable
         if data is None:
             continue
         first = _parse(objects, key, data)
-        if first is not None and (usable is None or usable(first)):
-            return FoundResult(first, scope)
-        for record in _history(objects, scope, input_hash, "replacements"):
+        # whoever asked for a fresh result wants that one from then on, so a replacement comes before what it replaced
+        standing = _history(objects, scope, input_hash, "replacements")
+        for record in (*standing, *([first] if first is not None else ())):
             if usable is None or usable(record):
                 return FoundResult(record, scope)
     return None

@@ -24,10 +24,34 @@ _WHOLE_FILE = 256 * 1024 * 1024
 
 # Calls that open the file named by their first argument. A path that cannot be known is reported.
 _OPENERS = frozenset(
-    "builtins.open io.open codecs.open gzip.open bz2.open lzma.open tarfile.open zipfile.ZipFile os.open "
-    "numpy.load numpy.loadtxt numpy.genfromtxt numpy.fromfile numpy.memmap joblib.load torch.load "
-    "pyarrow.parquet.read_table pyarrow.parquet.ParquetFile pyarrow.csv.read_csv pyarrow.feather.read_table "
-    "os.listdir os.scandir os.walk glob.glob glob.iglob runpy.run_path".split()
+    [
+        "builtins.open",
+        "io.open",
+        "codecs.open",
+        "gzip.open",
+        "bz2.open",
+        "lzma.open",
+        "tarfile.open",
+        "zipfile.ZipFile",
+        "os.open",
+        "numpy.load",
+        "numpy.loadtxt",
+        "numpy.genfromtxt",
+        "numpy.fromfile",
+        "numpy.memmap",
+        "joblib.load",
+        "torch.load",
+        "pyarrow.parquet.read_table",
+        "pyarrow.parquet.ParquetFile",
+        "pyarrow.csv.read_csv",
+        "pyarrow.feather.read_table",
+        "os.listdir",
+        "os.scandir",
+        "os.walk",
+        "glob.glob",
+        "glob.iglob",
+        "runpy.run_path",
+    ]
 )
 _TABLES = ("pandas", "polars", "geopandas", "dask", "duckdb")
 _NOT_FILES = frozenset(
@@ -36,13 +60,49 @@ _NOT_FILES = frozenset(
 # Others of libraries: their file counts when its path is known, and nothing is said when it is not.
 _MAYBE = ("read", "load", "open", "scan", "from_file", "imread", "from_pretrained", "parse", "safe_load", "from_csv")
 _PROCESSES = ("subprocess.", "os.system", "os.popen", "os.exec", "os.spawn", "runpy.")
+_BUILTINS = frozenset(
+    "builtins." + name for name in ("open", "getattr", "exec", "eval", "compile", "globals", "__import__")
+)
+_NAMED = frozenset(("os.getenv", "os.getenvb", "importlib.import_module"))
 _LISTING = frozenset(("iterdir", "glob", "rglob"))
+
+
+def matters(syntax: Syntax, found: list[Found]) -> bool:
+    """Whether a body may take anything from its surroundings, so that its calls need a closer look."""
+    if syntax.file_methods:
+        return True
+    for number, target in enumerate(found):
+        value = target.value
+        if value is os.environ or value is sys.modules:
+            return True
+        if number in syntax.targets:
+            name = target.dotted or _dotted_of(value)
+            if not name:
+                continue
+            if name.startswith("builtins."):
+                if name in _BUILTINS:
+                    return True
+            elif name in _NAMED or name.startswith(_PROCESSES) or _opens(name) is not None:
+                return True
+    return False
+
+
+def _opens(name: str) -> bool | None:
+    """Whether a call opens the file it is given: ``True``, perhaps (``False``), or no (``None``)."""
+    if name in _OPENERS:
+        return True
+    top, _, _ = name.partition(".")
+    tail = name.rpartition(".")[2]
+    if top in _TABLES and tail.startswith(("read_", "scan_")) and tail not in _NOT_FILES:
+        return True
+    return False if tail.startswith(_MAYBE) and "." in name else None
 
 
 def read(
     walker: "Walker",
     node: Node,
     syntax: Syntax,
+    body: ast.AST,
     scope: Scope,
     found: list[Found],
     name: str,
@@ -53,13 +113,14 @@ def read(
     Args:
         walker: The walk.
         node: The body's node.
-        syntax: The body.
+        syntax: The body, with the nodes of its calls.
+        body: The body's tree.
         scope: The namespace the body runs in.
         found: What each reference of the body leads to.
         name: The definition, for reports.
         path: Its file, for reports.
     """
-    reader = _Surroundings(walker, node, syntax, scope, name, path)
+    reader = _Surroundings(walker, node, syntax.offset, body, scope, name, path)
     environment: dict[int, int] = {}
     for number, site in syntax.sites:
         target = found[number]
@@ -74,7 +135,7 @@ def read(
             reader.report(
                 "environment variable",
                 "os.environ is read as a whole, or by names that are computed",
-                syntax.references[number].line,
+                syntax.references[number].line - syntax.offset,
                 followed=False,
             )
     for method in syntax.methods:
@@ -85,17 +146,18 @@ class _Surroundings:
     """One reading of one body."""
 
     def __init__(
-        self, walker: "Walker", node: Node, syntax: Syntax, scope: Scope, name: str, path: str
+        self, walker: "Walker", node: Node, offset: int, body: ast.AST, scope: Scope, name: str, path: str
     ) -> None:
         self.walker = walker
         self.node = node
         self.scope = scope
         self.name = name
         self.path = path
-        self.evaluator = Evaluator(scope, syntax.node)
+        self.offset = offset
+        self.evaluator = Evaluator(scope, body)
 
     def report(self, kind: str, what: str, line: int, *, followed: bool) -> None:
-        self.walker.report(self.node, kind, what, self.name, self.path, line, followed=followed)
+        self.walker.report(self.node, kind, what, self.name, self.path, line + self.offset, followed=followed)
 
     # -- environment variables
 
@@ -214,13 +276,10 @@ class _Surroundings:
     # -- files
 
     def _opening(self, site: ast.Call, name: str) -> None:
-        top, _, _ = name.partition(".")
-        tail = name.rpartition(".")[2]
-        opener = name in _OPENERS or (
-            top in _TABLES and tail.startswith(("read_", "scan_")) and tail not in _NOT_FILES
-        )
-        if not opener and not (tail.startswith(_MAYBE) and "." in name):
+        opener = _opens(name)
+        if opener is None:
             return
+        tail = name.rpartition(".")[2]
         if _writes(site):
             return
         argument = site.args[0] if site.args else None
@@ -307,5 +366,3 @@ def _dotted_of(value: Any) -> str:
         if getattr(sys.modules.get(public), "__dict__", {}).get(name) is value:
             return f"{public}.{name}"
     return f"{module}.{name}"
-
-

@@ -66,7 +66,9 @@ def _collect(code: CodeType, references: dict[tuple[str, ...], Reference]) -> No
         attrs.clear()
 
     for instruction in dis.get_instructions(code):
-        if instruction.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT")):
+        if instruction.opname.startswith(
+            ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT")
+        ):
             end()
             if isinstance(instruction.argval, str):
                 name = instruction.argval

@@ -1,10 +1,12 @@
 """Functions and everything that wraps them."""
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import types
-from types import FunctionType
+from dataclasses import dataclass
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from mlrepro.versioning.bytecode import read_code
@@ -12,8 +14,8 @@ from mlrepro.versioning.graph import Node
 from mlrepro.versioning.lookup import Found, Scope, path_of
 from mlrepro.versioning.origin import Kind
 from mlrepro.versioning.report import Source
-from mlrepro.versioning.source import Definition, SourceFile, source_file
-from mlrepro.versioning.syntax import Syntax, dotted, read_expression, read_function
+from mlrepro.versioning.source import SourceFile, source_file
+from mlrepro.versioning.syntax import Reference, Syntax, dotted, read_expression, read_function
 
 if TYPE_CHECKING:
     from mlrepro.versioning.walker import Walker
@@ -33,38 +35,67 @@ def expand_function(walker: "Walker", node: Node, function: FunctionType) -> Non
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     scope = Scope(walker.origins, function.__globals__, cells, code.co_filename)
     file = source_file(code.co_filename, function.__globals__)
-    definition = file.definition_of(code) if file is not None else None
+    body = _body(file, code) if file is not None else None
     path = path_of(module, code.co_filename)
     name = f"{module}:{function.__qualname__}"
     node.parts.append(b"function")
     _values(walker, node, function)
-    if file is None or definition is None:
+    if body is None:
         _expand_code(walker, node, function, scope, name, path, changed=file is not None)
         return
-    syntax, form = _syntax(file, definition)
-    node.parts.append(form)
+    node.parts.append(body.form)
     if not node.quiet:
-        node.sources.append(Source(name, path, code.co_firstlineno, _text(file, definition)))
-    walker.references(node, syntax, scope, name, path)
-    if not isinstance(definition, ast.Lambda) and definition.decorator_list:
-        _decorators(walker, node, file, definition.decorator_list, scope)
+        node.sources.append(Source(name, path, code.co_firstlineno, body.text))
+    walker.references(node, body.syntax, scope, name, path, body.closer)
+    if body.decorators:
+        _decorators(walker, node, body, scope)
 
 
-def _text(file: SourceFile, definition: Definition) -> str:
-    key = ("text", id(definition))
-    text = file.facts.get(key)
-    if text is None:
-        text = file.facts[key] = file.text_of(definition)
-    return str(text)
+@dataclass(slots=True)
+class _Body:
+    """What was read of a function, once for its code object."""
+
+    code: CodeType
+    file: SourceFile
+    syntax: Syntax
+    form: bytes
+    text: str
+    decorators: tuple[Reference | None, ...]
+    expressions: list[Syntax] | None = None
+
+    def closer(self) -> tuple[Syntax, ast.AST] | None:
+        """The syntax again, with the nodes of its calls."""
+        definition = self.file.definition_of(self.code)
+        if definition is None:
+            return None
+        return read_function(definition.node, definition.offset, nodes=True), definition.node
 
 
-def _syntax(file: SourceFile, definition: Definition) -> tuple[Syntax, bytes]:
-    known: tuple[Syntax, bytes] | None = file.facts.get(id(definition))
-    if known is None:
-        syntax = read_function(definition)
-        form = hashlib.sha256(syntax.form.encode("utf-8", "surrogatepass")).digest()
-        known = file.facts[id(definition)] = (syntax, form)
+def _body(file: SourceFile, code: CodeType) -> _Body | None:
+    known: _Body | None = file.facts.get(id(code))
+    if known is not None:
+        return known
+    definition = file.definition_of(code)
+    if definition is None:
+        return None
+    node, offset = definition.node, definition.offset
+    try:
+        syntax = read_function(node, offset)
+        decorators = tuple([_called(entry) for entry in getattr(node, "decorator_list", ())])
+    except RecursionError:  # a body nested deeper than the interpreter's limit
+        return None
+    form = hashlib.sha256(syntax.form.encode("utf-8", "surrogatepass")).digest()
+    syntax = dataclasses.replace(syntax, form="")
+    known = file.facts[id(code)] = _Body(code, file, syntax, form, definition.text, decorators)
     return known
+
+
+def _called(decorator: ast.expr) -> Reference | None:
+    """The name that a decorator starts from."""
+    while isinstance(decorator, ast.Call):
+        decorator = decorator.func
+    chain = dotted(decorator)
+    return Reference(chain[0], chain[1], decorator.lineno) if chain is not None else None
 
 
 def _values(walker: "Walker", node: Node, function: FunctionType) -> None:
@@ -126,34 +157,25 @@ def dispatch_registry(walker: "Walker", node: Node, registry: Any) -> None:
         node.parts += [walker.part(node, kind), walker.part(node, registry[kind])]
 
 
-def _decorators(
-    walker: "Walker", node: Node, file: SourceFile, decorators: list[ast.expr], scope: Scope
-) -> None:
+def _decorators(walker: "Walker", node: Node, body: _Body, scope: Scope) -> None:
     """Decorator expressions count as code, but for the platform's and what stands above them."""
-    kept = list(decorators)
-    for position in range(len(decorators) - 1, -1, -1):
-        if _ignored(walker, decorators[position], scope):
-            kept = decorators[position + 1 :]
+    first = 0
+    for position in range(len(body.decorators) - 1, -1, -1):
+        called = body.decorators[position]
+        if called is not None and _of_platform(walker, scope.find(called)):
+            first = position + 1
             break
-    for decorator in kept:
-        syntax: Syntax | None = file.facts.get(id(decorator))
-        if syntax is None:
-            syntax = file.facts[id(decorator)] = read_expression(decorator)
+    if first == len(body.decorators):
+        return
+    if body.expressions is None:
+        definition = body.file.definition_of(body.code)
+        entries = definition.node.decorator_list if definition is not None else []
+        offset = definition.offset if definition is not None else 0
+        body.expressions = [read_expression(entry, offset) for entry in entries]
+    for syntax in body.expressions[first:]:
         node.parts.append(b"@" + syntax.form.encode("utf-8", "surrogatepass"))
         # a name of the enclosing class or function cannot be looked up from here, which is no reason to warn
         walker.references(node, syntax, scope, "", "")
-
-
-def _ignored(walker: "Walker", decorator: ast.expr, scope: Scope) -> bool:
-    from mlrepro.versioning.syntax import Reference
-
-    while isinstance(decorator, ast.Call):
-        decorator = decorator.func
-    chain = dotted(decorator)
-    if chain is None:
-        return False
-    found = scope.find(Reference(chain[0], chain[1], decorator.lineno))
-    return _of_platform(walker, found)
 
 
 def _of_platform(walker: "Walker", found: Found) -> bool:

@@ -11,6 +11,7 @@ import sys
 import threading
 import types
 import weakref
+from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +27,65 @@ if TYPE_CHECKING:
 
 # Names that the interpreter and the standard library write into classes; what they follow from counts itself.
 _DERIVED = frozenset(
-    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __annotate__ __firstlineno__ "
-    "__static_attributes__ __abstractmethods__ _abc_impl __dataclass_params__ __match_args__ __signature__ "
-    "__parameters__ __orig_bases__ __attrs_attrs__ __attrs_props__ __annotations_cache__ __annotate_func__ "
-    "__protocol_attrs__ __non_callable_proto_members__ __callable_proto_members_only__ _is_protocol "
-    "_is_runtime_protocol model_fields model_computed_fields __classcell__ __slotnames__ __replace__".split()
+    [
+        "__module__",
+        "__qualname__",
+        "__doc__",
+        "__dict__",
+        "__weakref__",
+        "__annotations__",
+        "__annotate__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__dataclass_params__",
+        "__match_args__",
+        "__signature__",
+        "__parameters__",
+        "__orig_bases__",
+        "__attrs_attrs__",
+        "__attrs_props__",
+        "__annotations_cache__",
+        "__annotate_func__",
+        "__protocol_attrs__",
+        "__non_callable_proto_members__",
+        "__callable_proto_members_only__",
+        "_is_protocol",
+        "_is_runtime_protocol",
+        "model_fields",
+        "model_computed_fields",
+        "__classcell__",
+        "__slotnames__",
+        "__replace__",
+    ]
 )
 # Methods that dataclasses, named tuples and attrs write from the fields, which count themselves.
 _GENERATED = frozenset(
-    "__init__ __repr__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __hash__ __setattr__ __delattr__ __new__ "
-    "__getnewargs__ __replace__ __getstate__ __setstate__ __attrs_init__ __match_args__".split()
+    [
+        "__init__",
+        "__repr__",
+        "__eq__",
+        "__ne__",
+        "__lt__",
+        "__le__",
+        "__gt__",
+        "__ge__",
+        "__hash__",
+        "__setattr__",
+        "__delattr__",
+        "__new__",
+        "__getnewargs__",
+        "__replace__",
+        "__getstate__",
+        "__setstate__",
+        "__attrs_init__",
+        "__match_args__",
+    ]
 )
 _SUNDER = re.compile(r"^_[a-z]\w*_$")
 
-_FIRST_SEEN: "weakref.WeakKeyDictionary[type, tuple[SourceFile, ast.ClassDef] | None]" = weakref.WeakKeyDictionary()
+_FIRST_SEEN: "weakref.WeakKeyDictionary[type, _Body | None]" = weakref.WeakKeyDictionary()
 _LOCK = threading.Lock()
 
 
@@ -49,35 +95,65 @@ def expand_class(walker: "Walker", node: Node, cls: type) -> None:
     parts = node.parts
     parts += [b"class", cls.__qualname__.encode()]
     for base in cls.__bases__:
-        parts.append(walker.part(node, base, mode="config" if config and _is_schema(base) else ""))
+        parts.append(walker.part(node, base, mode="config" if config and is_schema(base) else ""))
     if type(cls) is not type:
         parts += [b"metaclass", walker.part(node, type(cls))]
     for base in getattr(cls, "__orig_bases__", ()):
         if not isinstance(base, type):
             parts += [b"generic", walker.part(node, base)]
-    source = _source(cls)
-    if source is not None:
-        _expand_source(walker, node, cls, *source)
+    body = _source(cls)
+    if body is not None:
+        _expand_source(walker, node, cls, body)
     else:
         _without_source(walker, node, cls)
-    _members(walker, node, cls, source)
+    _members(walker, node, cls, body)
 
 
-def _source(cls: type) -> tuple[SourceFile, ast.ClassDef] | None:
+@dataclass(slots=True)
+class _Body:
+    """What was read of a class statement."""
+
+    file: SourceFile
+    plain: Syntax
+    config: Syntax
+    decorators: list[Syntax]
+    first: int
+    last: int
+    text: str
+
+    def closer(self) -> tuple[Syntax, ast.AST] | None:
+        """The statement again, with the nodes of its calls."""
+        tree = ast.parse(self.text)
+        statement = tree.body[0]
+        if not isinstance(statement, ast.ClassDef):
+            return None
+        return read_class(statement, self.first - 1, nodes=True), statement
+
+
+def _source(cls: type) -> _Body | None:
     """The class statement, as it was when the class was first met: a later edit is not what runs."""
     try:
         return _FIRST_SEEN[cls]
     except (KeyError, TypeError):
         pass
-    found: tuple[SourceFile, ast.ClassDef] | None = None
+    found: _Body | None = None
     functions = list(_own_functions(cls))
     filename = functions[0].__code__.co_filename if functions else module_file(cls.__module__)
     file = source_file(filename) if filename else None
     if file is not None:
         lines = [function.__code__.co_firstlineno for function in functions]
-        statement = file.class_of(cls.__qualname__, lines)
-        if statement is not None and all(file.runs(function.__code__) for function in functions):
-            found = (file, statement)
+        definition = file.class_of(cls.__qualname__, lines)
+        if definition is not None and all(file.runs(function.__code__) for function in functions):
+            node, offset = definition.node, definition.offset
+            found = _Body(
+                file=file,
+                plain=read_class(node, offset),
+                config=read_class(node, offset, resolved_fields=True),
+                decorators=[read_expression(decorator, offset) for decorator in node.decorator_list],
+                first=definition.first,
+                last=definition.last,
+                text=definition.text,
+            )
     try:
         with _LOCK:
             _FIRST_SEEN[cls] = found
@@ -102,33 +178,27 @@ def _own_functions(cls: type) -> list[FunctionType]:
     return found
 
 
-def _expand_source(walker: "Walker", node: Node, cls: type, file: SourceFile, statement: ast.ClassDef) -> None:
+def _expand_source(walker: "Walker", node: Node, cls: type, body: _Body) -> None:
     config = node.mode == "config"
-    key = ("class", id(statement), config)
-    known: tuple[Syntax, bytes] | None = file.facts.get(key)
-    if known is None:
-        syntax = read_class(statement, resolved_fields=config)
-        known = file.facts[key] = syntax, hashlib.sha256(syntax.form.encode("utf-8", "surrogatepass")).digest()
-    syntax, form = known
-    node.parts.append(form)
+    syntax = body.config if config else body.plain
+    node.parts.append(hashlib.sha256(syntax.form.encode("utf-8", "surrogatepass")).digest())
     name = f"{cls.__module__}:{cls.__qualname__}"
-    path = path_of(cls.__module__, file.filename)
+    path = path_of(cls.__module__, body.file.filename)
     if not node.quiet:
-        node.sources.append(Source(name, path, statement.lineno, file.text_of(statement)))
-    scope = Scope(walker.origins, _globals(cls), _cells(cls), file.filename)
+        node.sources.append(Source(name, path, body.first, body.text))
+    scope = Scope(walker.origins, _globals(cls), _cells(cls), body.file.filename)
     if config:
         for reference in syntax.references:
             found = scope.find(reference)
-            if isinstance(found.value, type) and _is_schema(found.value) and found.origin is None:
+            if isinstance(found.value, type) and is_schema(found.value) and found.origin is None:
                 node.parts.append(walker.part(node, found.value, mode="config"))
             else:
                 walker.reference(node, reference, found)
     else:
         # a class made inside a function may use names that only that function knows
         local = "<locals>" in cls.__qualname__
-        walker.references(node, syntax, scope, "" if local else name, path)
-    for decorator in statement.decorator_list:
-        expression = read_expression(decorator)
+        walker.references(node, syntax, scope, "" if local else name, path, None if local else body.closer)
+    for expression in body.decorators:
         node.parts.append(b"@" + expression.form.encode("utf-8", "surrogatepass"))
         walker.references(node, expression, scope, "", "")
 
@@ -156,7 +226,7 @@ def _without_source(walker: "Walker", node: Node, cls: type) -> None:
             node.parts += [str(key).encode(), walker.part(node, hint)]
 
 
-def _members(walker: "Walker", node: Node, cls: type, source: tuple[SourceFile, ast.ClassDef] | None) -> None:
+def _members(walker: "Walker", node: Node, cls: type, body: _Body | None) -> None:
     namespace = dict(vars(cls))
     parts = node.parts
     config = node.mode == "config"
@@ -185,19 +255,18 @@ def _members(walker: "Walker", node: Node, cls: type, source: tuple[SourceFile, 
             continue
         part = walker.part(node, value)
         parts += [name.encode(), part]
-        if source is not None and isinstance(part, Node):
-            _quiet(walker, part, value, source)
+        if body is not None and isinstance(part, Node):
+            _quiet(walker, part, value, body)
 
 
-def _quiet(walker: "Walker", part: Node, value: Any, source: tuple[SourceFile, ast.ClassDef]) -> None:
+def _quiet(walker: "Walker", part: Node, value: Any, body: _Body) -> None:
     """A method's text is part of the class's."""
-    file, statement = source
     functions = [value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "fdel", "func"))]
     for function in functions:
         if type(function) is not FunctionType or part.number:
             continue
         code = function.__code__
-        if code.co_filename == file.filename and statement.lineno <= code.co_firstlineno <= (statement.end_lineno or 0):
+        if code.co_filename == body.file.filename and body.first <= code.co_firstlineno <= body.last:
             if function is value:
                 part.quiet = True
             else:
@@ -221,10 +290,15 @@ def _generated(cls: type, value: Any) -> bool:
 def _sunder(name: str, value: Any) -> bool:
     if _SUNDER.match(name):
         return type(getattr(value, "__func__", value)) is not FunctionType or name in ("_generate_next_value_",)
-    return name == "__new__" or name in ("_member_map_", "_value2member_map_", "_hashable_values_", "_unhashable_values_")
+    return name == "__new__" or name in (
+        "_member_map_",
+        "_value2member_map_",
+        "_hashable_values_",
+        "_unhashable_values_",
+    )
 
 
-def _is_schema(cls: type) -> bool:
+def is_schema(cls: type) -> bool:
     """Whether a class is a pydantic model, which Dagster's ``Config`` is."""
     return "__pydantic_fields__" in vars(cls) or hasattr(cls, "__pydantic_core_schema__")
 

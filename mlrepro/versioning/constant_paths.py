@@ -32,8 +32,23 @@ _FUNCTIONS: tuple[Any, ...] = (
     str,
 )
 _METHODS = frozenset(
-    "joinpath resolve absolute with_name with_suffix expanduser as_posix strip lower upper removesuffix removeprefix "
-    "__truediv__ format replace".split()
+    [
+        "joinpath",
+        "resolve",
+        "absolute",
+        "with_name",
+        "with_suffix",
+        "expanduser",
+        "as_posix",
+        "strip",
+        "lower",
+        "upper",
+        "removesuffix",
+        "removeprefix",
+        "__truediv__",
+        "format",
+        "replace",
+    ]
 )
 _PROPERTIES = frozenset(("parent", "parents", "name", "stem", "suffix"))
 _DEPTH = 40
@@ -180,10 +195,9 @@ def _local_bindings(body: ast.AST) -> dict[str, list[Any]]:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             simple.add(id(node.targets[0]))
             bound.setdefault(node.targets[0].id, []).append(node.value)
-        elif isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name):
-            simple.add(id(node.target))
-            bound.setdefault(node.target.id, []).append(node.value)
-        elif isinstance(node, ast.NamedExpr):
+        elif (
+            isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name)
+        ) or isinstance(node, ast.NamedExpr):
             simple.add(id(node.target))
             bound.setdefault(node.target.id, []).append(node.value)
         elif isinstance(node, ast.Import):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlrepro.errors import FingerprintError
+from mlrepro.versioning.classes import is_schema
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.origin import Kind, Origins
 from mlrepro.versioning.report import CodeFingerprint
@@ -39,9 +40,7 @@ class FingerprintSession:
         True
     """
 
-    def __init__(
-        self, *, first_party: Collection[str] = (), ignore_decorators_of: Collection[str] = _PLATFORM
-    ) -> None:
+    def __init__(self, *, first_party: Collection[str] = (), ignore_decorators_of: Collection[str] = _PLATFORM) -> None:
         self._first_party = frozenset(first_party)
         self._ignored = frozenset(ignore_decorators_of)
         self._walkers: dict[frozenset[str], Walker] = {}
@@ -54,7 +53,9 @@ class FingerprintSession:
             )
         walker = self._walker(target)
         roots = [walker.root(target)]
-        roots += [walker.root(other, "config" if _is_schema(other) else "") for other in also]
+        roots += [
+            walker.root(other, "config" if isinstance(other, type) and is_schema(other) else "") for other in also
+        ]
         return _gather(roots)
 
     def _walker(self, target: Any) -> Walker:
@@ -154,10 +155,6 @@ def _module_of(target: Any) -> str:
     return module if isinstance(module, str) else ""
 
 
-def _is_schema(value: object) -> bool:
-    return isinstance(value, type) and hasattr(value, "__pydantic_core_schema__")
-
-
 def _gather(roots: list[Node]) -> CodeFingerprint:
     digest = hashlib.sha256(_SCHEMA)
     reached: set[Node] = set()
@@ -177,7 +174,7 @@ def _gather(roots: list[Node]) -> CodeFingerprint:
     names = {name for name in names if not name.startswith("builtins.")}
     return CodeFingerprint(
         digest=digest.hexdigest(),
-        sources=tuple(sorted(set(sources))),
+        sources=tuple(sorted(set(sources), key=lambda source: (source.name, source.line))),
         distributions=MappingProxyType(dict(sorted(distributions.items()))),
         reports=tuple(sorted(set(reports))),
         names=frozenset(names),

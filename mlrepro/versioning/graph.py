@@ -28,8 +28,22 @@ class Node:
     """
 
     __slots__ = (
-        "digest", "distributions", "group", "low", "names", "number", "open", "parts", "reach", "reports",
-        "quiet", "sources", "target", "mode", "unordered", "where",
+        "digest",
+        "distributions",
+        "group",
+        "low",
+        "mode",
+        "names",
+        "number",
+        "open",
+        "parts",
+        "quiet",
+        "reach",
+        "reports",
+        "sources",
+        "target",
+        "unordered",
+        "where",
     )  # fmt: skip
 
     def __init__(self, target: Any, mode: str = "") -> None:

@@ -9,7 +9,6 @@ SCHEMA = 1
 """Bumped on purpose when the meaning of a key changes; golden keys in the tests hold it in place."""
 
 
-
 @dataclass(frozen=True)
 class InputVersion:
     """What was passed for one argument.

@@ -20,7 +20,7 @@ import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning import callables, values
+from mlrepro.versioning import callables
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.origin import Kind, module_file
 from mlrepro.versioning.syntax import read_expression
@@ -192,7 +192,11 @@ def _is_definition(kind: type) -> bool:
 
 def _platform_definition(walker: "Walker", node: Node, value: Any) -> None:
     """An asset used by another's code: the function under it."""
-    for path in (("op", "compute_fn", "decorated_fn"), ("node_def", "compute_fn", "decorated_fn"), ("compute_fn", "decorated_fn")):
+    for path in (
+        ("op", "compute_fn", "decorated_fn"),
+        ("node_def", "compute_fn", "decorated_fn"),
+        ("compute_fn", "decorated_fn"),
+    ):
         found = value
         for name in path:
             try:
@@ -238,7 +242,7 @@ def opaque(walker: "Walker", node: Node, value: Any, why: str) -> None:
     path, line = (where.path, where.line) if where is not None else ("", 0)
     what = f"the state of {name}, a {kind.__qualname__}, cannot be read"
     if where is not None and where.statement is not None:
-        syntax = read_expression(where.statement)
+        syntax = read_expression(where.statement.node, where.statement.offset)
         node.parts.append(syntax.form.encode("utf-8", "surrogatepass"))
         walker.references(node, syntax, where.scope, "", "")
         what += "; the statement that makes it counts instead"
@@ -261,7 +265,10 @@ def _roots() -> list[str]:
 
 
 def _is_hint(value: Any, kind: type) -> bool:
-    return isinstance(value, (types.GenericAlias, types.UnionType)) or kind.__module__ in ("typing", "typing_extensions")
+    return isinstance(value, (types.GenericAlias, types.UnionType)) or kind.__module__ in (
+        "typing",
+        "typing_extensions",
+    )
 
 
 def _expand_hint(walker: "Walker", node: Node, value: Any, kind: type) -> None:

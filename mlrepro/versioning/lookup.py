@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import functools
 import importlib
 import sys
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from mlrepro.versioning.origin import Kind, Origin, Origins, module_file, relative_file
 from mlrepro.versioning.report import Source
-from mlrepro.versioning.source import SourceFile, source_file
+from mlrepro.versioning.source import Definition, SourceFile, source_file
 from mlrepro.versioning.syntax import Reference
 
 
@@ -29,7 +30,7 @@ class Place:
     module: str
     name: str
     file: SourceFile | None
-    statement: ast.stmt | None
+    statement: Definition | None
     scope: "Scope"
 
     @property
@@ -40,13 +41,13 @@ class Place:
     @property
     def line(self) -> int:
         """The statement's line."""
-        return self.statement.lineno if self.statement is not None else 0
+        return self.statement.first if self.statement is not None else 0
 
     def source(self) -> Source | None:
         """The statement as part of a closure's sources."""
         if self.file is None or self.statement is None:
             return None
-        return Source(f"{self.module}:{self.name}", self.path, self.line, self.file.text_of(self.statement))
+        return Source(f"{self.module}:{self.name}", self.path, self.line, self.statement.text)
 
 
 @dataclass(slots=True)
@@ -191,20 +192,24 @@ class Scope:
             module = namespace.get("__name__")
             if not isinstance(module, str) or not self.origins.first_party(module):
                 return None
-            filename = namespace.get("__file__") if namespace is not self.globals or not self.filename else self.filename
+            filename = (
+                namespace.get("__file__") if namespace is not self.globals or not self.filename else self.filename
+            )
             file = source_file(filename, namespace) if isinstance(filename, str) else None
             statement = file.binding(name) if file is not None else None
             scope = Scope(self.origins, namespace, filename=filename if isinstance(filename, str) else "")
-            if not isinstance(statement, ast.ImportFrom):
+            if statement is None or not isinstance(statement.node, ast.ImportFrom):
                 return Place(module, name, file, statement, scope)
-            alias = next((alias for alias in statement.names if (alias.asname or alias.name) == name), None)
-            target = scope._imported(Reference("", (), 0, statement.module or "", statement.level)).value
+            line = statement.node
+            alias = next((alias for alias in line.names if (alias.asname or alias.name) == name), None)
+            target = scope._imported(Reference("", (), 0, line.module or "", line.level)).value
             if alias is None or not isinstance(target, ModuleType):
                 return Place(module, name, file, statement, scope)
             namespace, name = vars(target), alias.name
         return None
 
 
+@functools.lru_cache(maxsize=4096)
 def path_of(module: str, filename: str) -> str:
     """A code object's file as told to people: relative to the import root."""
     loaded = module_file(module) if module != "__main__" else filename

@@ -3,31 +3,36 @@
 A file may have been edited after its import. Its text then is not what runs, so text counts only where it is known
 to be the code's own: by the bytecode cache that the import wrote, by the file being older than the process, or by
 compiling it again.
+
+Files are never parsed whole if it can be helped: a tree takes 75 times its text, and walking it once more in every
+garbage collection costs more than all the rest.
 """
 
 import ast
 import bisect
-import gc
 import importlib.util
 import linecache
 import marshal
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
-_KEPT_SOURCE = 2_000_000  # characters of parsed files kept; a tree takes about 75 times its text
+_KEPT_SOURCE = 20_000_000  # characters of files kept
+_TRIES = 60
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def _process_start() -> float:
-    """When this process began, so that a file older than that is the file that was imported."""
+    """When this process began: a file older than that is the file that was imported."""
     imported = time.time()
     try:
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
@@ -41,87 +46,172 @@ def _process_start() -> float:
 _START = _process_start()
 
 
+@dataclass(slots=True)
+class Definition:
+    """One definition in a file.
+
+    Attributes:
+        file: The file.
+        node: Its syntax; line numbers are relative to ``offset``.
+        offset: Lines before the part of the file that was parsed.
+    """
+
+    file: "SourceFile"
+    node: Any
+    offset: int
+
+    @property
+    def first(self) -> int:
+        """First line, decorators included."""
+        return _first_line(self.node) + self.offset
+
+    @property
+    def last(self) -> int:
+        """Last line."""
+        return int(self.node.end_lineno or self.node.lineno) + self.offset
+
+    @property
+    def text(self) -> str:
+        """The definition as written, dedented."""
+        lines = self.file.lines[self.first - 1 : self.last]
+        indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
+        if indent:
+            margin = lines[0][:indent]
+            lines = [line.removeprefix(margin) for line in lines]
+        return "".join(lines).rstrip()
+
+
 class SourceFile:
-    """One parsed file (or notebook cell) at one moment."""
+    """One file, notebook cell or doctest at one moment."""
 
     def __init__(self, filename: str, text: str, status: os.stat_result | None) -> None:
         self.filename = filename
         self.text = text
         self.lines = text.splitlines(keepends=True)
         self.status = status
-        self.tree = _parse(text, filename)
-        body = self.tree.body
-        self._starts = [_first_line(statement) for statement in body]
-        self._inner: dict[int, dict[tuple[str, int], list[Definition]]] = {}
+        # Lines at the margin: where a statement of the module may start.
+        self._starts = [number for number, line in enumerate(self.lines) if line[0] not in " \t\r\n\f#"]
         self._codes: dict[tuple[str, int], list[CodeType]] | None = None
         self._trusted: bool | None = None
-        self._bindings: dict[str, ast.stmt] | None = None
-        self._classes: dict[str, list[ast.ClassDef]] = {}
-        self.facts: dict[Any, Any] = {}  # what was read from a node, by node identity
+        self._bindings: dict[str, Definition | None] = {}
+        self.facts: dict[Any, Any] = {}  # what was read from definitions, kept for as long as the text is the same
 
-    # -- definitions
+    # -- finding definitions
 
     def definition_of(self, code: CodeType) -> Definition | None:
         """The syntax of a running function, or ``None`` where the text is not its source."""
-        candidates = self._candidates(code.co_name, code.co_firstlineno)
+        if not self.runs(code):
+            return None
+        name, line = code.co_name, code.co_firstlineno
+
+        def find(body: list[ast.stmt], offset: int) -> list[Any]:
+            wanted = line - offset
+            for statement in body:
+                if (
+                    isinstance(statement, ast.FunctionDef)
+                    and statement.name == name
+                    and _first_line(statement) == wanted
+                ):
+                    return [statement]
+            return [
+                node
+                for statement in body
+                for node in ast.walk(statement)
+                if isinstance(node, _FUNCTIONS)
+                and getattr(node, "name", "<lambda>") == name
+                and _first_line(node) == wanted
+            ]
+
+        offset, candidates = self._around(line, find)
         if len(candidates) > 1:
-            candidates = _by_columns(candidates, code)
-        if len(candidates) != 1 or not self.runs(code):
-            return None
-        return candidates[0]
+            candidates = _by_columns(candidates, code, offset)
+        return Definition(self, candidates[0], offset) if len(candidates) == 1 else None
 
-    def _candidates(self, name: str, line: int) -> list[Definition]:
-        found: list[Definition] = []
-        last = bisect.bisect_right(self._starts, line) - 1
-        body = self.tree.body
-        while last >= 0:
-            statement = body[last]
-            if isinstance(statement, _FUNCTIONS) and statement.name == name and self._starts[last] == line:
-                found.append(statement)
-            else:
-                inner = self._inner.get(last)
-                if inner is None:
-                    inner = self._inner[last] = _index(statement)
-                found += inner.get((name, line), ())
-            if self._starts[last] != line:  # several statements may share a line
-                break
-            last -= 1
-        return found
-
-    def class_of(self, qualname: str, lines: Iterable[int]) -> ast.ClassDef | None:
+    def class_of(self, qualname: str, lines: Iterable[int]) -> Definition | None:
         """The syntax of a class, by qualified name and the first lines of its own methods."""
-        if not self._classes:
-            for path, node in _classes(self.tree.body, ""):
-                self._classes.setdefault(path, []).append(node)
-        candidates = self._classes.get(qualname, [])
-        wanted = list(lines)
-        fitting = [
-            node
-            for node in candidates
-            if all(_first_line(node) <= line <= (node.end_lineno or line) for line in wanted)
-        ]
-        if not candidates or (wanted and not fitting):
-            return None
-        return (fitting or candidates)[-1]
+        name = qualname.rpartition(".")[2]
+        inside = list(lines)
+        found: list[Definition] = []
+        for match in re.finditer(rf"^[ \t]*class[ \t]+{re.escape(name)}\b", self.text, re.MULTILINE):
+            line = self.text.count("\n", 0, match.end()) + 1
 
-    def binding(self, name: str) -> ast.stmt | None:
+            def find(body: list[ast.stmt], offset: int, line: int = line) -> list[Any]:
+                return [node for path, node in _classes(body, "") if path == qualname and node.lineno + offset == line]
+
+            offset, nodes = self._around(line, find, decorated=True)
+            found += [Definition(self, node, offset) for node in nodes]
+        fitting = [entry for entry in found if all(entry.first <= line <= entry.last for line in inside)]
+        return fitting[-1] if fitting else None
+
+    def binding(self, name: str) -> Definition | None:
         """The statement at module level that last binds a name."""
-        if self._bindings is None:
-            self._bindings = {}
-            for statement in _statements(self.tree.body):
-                for bound in _bound(statement):
-                    self._bindings[bound] = statement
-        return self._bindings.get(name)
+        if name not in self._bindings:
+            self._bindings[name] = self._binding(name)
+        return self._bindings[name]
 
-    def text_of(self, node: ast.AST) -> str:
-        """A node's whole lines, dedented."""
-        first, last = _first_line(node), getattr(node, "end_lineno", None) or 1
-        lines = self.lines[first - 1 : last]
-        indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
-        if indent:
-            margin = lines[0][:indent]
-            lines = [line.removeprefix(margin) for line in lines]
-        return "".join(lines).rstrip()
+    def _binding(self, name: str) -> Definition | None:
+        # The usual forms by a pattern; the whole file is parsed for the others only.
+        escaped = re.escape(name)
+        pattern = rf"^(?:{escaped}[ \t]*(?::[^=\n]+)?=(?!=)|from[ \t]+[.\w]+[ \t]+import\b[^#\n]*(?:\b{escaped}\b|\())"
+
+        def find(body: list[ast.stmt], offset: int) -> list[Any]:
+            del offset
+            return [statement for statement in _statements(body) if name in _bound(statement)]
+
+        for match in reversed(list(re.finditer(pattern, self.text, re.MULTILINE))):
+            offset, nodes = self._around(self.text.count("\n", 0, match.start()) + 1, find)
+            if nodes:
+                return Definition(self, nodes[-1], offset)
+        tree = _parse(self.text)
+        nodes = find(tree.body, 0) if tree is not None else []
+        return Definition(self, nodes[-1], 0) if nodes else None
+
+    def _around(
+        self, line: int, find: Callable[[list[ast.stmt], int], list[Any]], *, decorated: bool = False
+    ) -> tuple[int, list[Any]]:
+        """Parse the statement of the module that holds a line.
+
+        A line at the margin may lie inside brackets or a string. Such a piece does not parse, so the piece is made
+        longer until it does: a statement that was cut short never parses.
+        """
+        starts = self._starts
+        at = bisect.bisect_right(starts, line - 1) - 1
+        for _ in range(4):
+            if at < 0:
+                break
+            first = self._decorators_above(at) if decorated else at
+            for end in range(self._after_decorators(at) + 1, min(at + _TRIES, len(starts)) + 1):
+                stop = starts[end] if end < len(starts) else len(self.lines)
+                if stop < line:
+                    continue
+                tree = _parse("".join(self.lines[starts[first] : stop]))
+                if tree is None:
+                    continue
+                found = find(tree.body, starts[first])
+                if found:
+                    return starts[first], found
+                break
+            at -= 1
+        tree = _parse(self.text)
+        return 0, find(tree.body, 0) if tree is not None else []
+
+    def _after_decorators(self, at: int) -> int:
+        """The line of the definition under a decorator: no shorter piece can parse."""
+        if self.lines[self._starts[at]][0] == "@":
+            for later in range(at, min(at + 20, len(self._starts))):
+                if self.lines[self._starts[later]].startswith(("def ", "async ", "class ")):
+                    return later
+        return at
+
+    def _decorators_above(self, at: int) -> int:
+        first = at
+        for previous in range(at - 1, max(at - 20, -1), -1):
+            head = self.lines[self._starts[previous]][0]
+            if head == "@":
+                first = previous
+            elif head not in ")]}":
+                break
+        return first
 
     # -- whether the text is what runs
 
@@ -129,14 +219,11 @@ class SourceFile:
         """Whether the running code was compiled from this text."""
         if self._trusted is None:
             self._codes = self._cached_codes()
-            self._trusted = self._codes is None and (self.status is None or self.status.st_ctime < _START)
+            self._trusted = self._codes is None and self.status is not None and self.status.st_ctime < _START
         if self._trusted:
             return True
         if self._codes is None:
-            try:
-                self._codes = _code_index(compile(self.text, self.filename, "exec", dont_inherit=True))
-            except (SyntaxError, ValueError, RecursionError):
-                self._codes = {}
+            self._codes = self._compiled()
         return any(code == other for other in self._codes.get((code.co_name, code.co_firstlineno), ()))
 
     def _cached_codes(self) -> dict[tuple[str, int], list[CodeType]] | None:
@@ -162,10 +249,12 @@ class SourceFile:
             return None
 
     def _compiled(self) -> dict[tuple[str, int], list[CodeType]]:
-        try:
-            return _code_index(compile(self.text, self.filename, "exec", dont_inherit=True))
-        except (SyntaxError, ValueError, RecursionError):
-            return {}
+        for flags in (0, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):  # notebook cells may await at top level
+            try:
+                return _code_index(compile(self.text, self.filename, "exec", flags, dont_inherit=True))
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+        return {}
 
 
 _LOCK = threading.Lock()
@@ -173,7 +262,7 @@ _FILES: OrderedDict[str, tuple[tuple[object, ...], SourceFile]] = OrderedDict()
 
 
 def source_file(filename: str, module_globals: dict[str, Any] | None = None) -> SourceFile | None:
-    """The parsed source of a file name as code objects carry it: a path, a notebook cell, a doctest.
+    """The source of a file name as code objects carry it: a path, a notebook cell, a doctest.
 
     Args:
         filename: ``co_filename`` of a code object, or ``__file__`` of a module.
@@ -197,72 +286,56 @@ def source_file(filename: str, module_globals: dict[str, Any] | None = None) -> 
             text = importlib.util.decode_source(Path(filename).read_bytes())
         except (OSError, SyntaxError, UnicodeDecodeError):
             return None
-    try:
-        parsed = SourceFile(filename, text, status)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    found = SourceFile(filename, text, status)
     with _LOCK:
-        _FILES[filename] = (signature, parsed)
+        _FILES[filename] = (signature, found)
         _FILES.move_to_end(filename)
         total = 0
         for name in reversed(list(_FILES)):
             total += len(_FILES[name][1].text)
             if total > _KEPT_SOURCE and name != filename:
                 del _FILES[name]
-    return parsed
+    return found
 
 
-def _parse(text: str, filename: str) -> ast.Module:
-    # The collector would walk the growing tree over and over: it doubles the time of a large file.
-    collecting = gc.isenabled()
-    gc.disable()
+def _parse(text: str) -> ast.Module | None:
     try:
-        return ast.parse(text, filename)
-    except SyntaxError:
-        # notebook cells may await at top level
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        if "await" not in text:
+            return None
+    try:
         flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        tree: ast.Module = compile(text, filename, "exec", flags, dont_inherit=True)
-        return tree
-    finally:
-        if collecting:
-            gc.enable()
+        tree: ast.Module = compile(text, "<source>", "exec", flags, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return tree
 
 
 def _first_line(node: Any) -> int:
     decorators = getattr(node, "decorator_list", None)
-    return decorators[0].lineno if decorators else node.lineno  # type: ignore[no-any-return]
+    return int(decorators[0].lineno if decorators else node.lineno)
 
 
-def _index(statement: ast.stmt) -> dict[tuple[str, int], list[Definition]]:
-    found: dict[tuple[str, int], list[Definition]] = {}
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Lambda):
-            found.setdefault(("<lambda>", node.lineno), []).append(node)
-        elif isinstance(node, _FUNCTIONS):
-            found.setdefault((node.name, _first_line(node)), []).append(node)
-    return found
-
-
-def _by_columns(candidates: list[Definition], code: CodeType) -> list[Definition]:
+def _by_columns(candidates: list[Any], code: CodeType, offset: int) -> list[Any]:
     """Of several lambdas on one line, the one whose columns hold the code's."""
     spans = [
-        (line, column, end_line, end)
+        (line - offset, column, end_line - offset, end)
         for line, end_line, column, end in code.co_positions()
         if line is not None and end_line is not None and column is not None and end is not None and end > column
     ]
-    if not spans:
-        return candidates
     inside = [
         node
         for node in candidates
         if isinstance(node, ast.Lambda)
+        and spans
         and all(
             (node.body.lineno, node.body.col_offset) <= (line, column)
             and (end_line, end) <= (node.body.end_lineno, node.body.end_col_offset)
             for line, column, end_line, end in spans[-1:]
         )
     ]
-    # nested ones hold each other: the innermost starts last
+    # of nested ones the innermost, which comes last
     return inside[-1:] if inside else candidates
 
 
@@ -302,15 +375,17 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _statements(handler.body)
 
 
-def _bound(statement: ast.stmt) -> Iterator[str]:
+def _bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-    elif isinstance(statement, ast.Import | ast.ImportFrom):
-        for alias in statement.names:
-            yield alias.asname or alias.name.partition(".")[0]
-    elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        for target in targets:
-            for node in ast.walk(target):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    yield node.id
+        return {
+            node.id
+            for target in targets
+            for node in ast.walk(target)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+    return set()

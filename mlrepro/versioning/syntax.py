@@ -14,8 +14,25 @@ from typing import Any
 
 # Calls through which a function can see the names of its own locals: then they are not renamed.
 _FRAME_READERS = frozenset(
-    "locals vars dir eval exec _getframe currentframe stack query sql SQL execute evaluate read_sql "
-    "sql_expr filter_sql run_line_magic".split()
+    [
+        "locals",
+        "vars",
+        "dir",
+        "eval",
+        "exec",
+        "_getframe",
+        "currentframe",
+        "stack",
+        "query",
+        "sql",
+        "SQL",
+        "execute",
+        "evaluate",
+        "read_sql",
+        "sql_expr",
+        "filter_sql",
+        "run_line_magic",
+    ]
 )
 _WORD = re.compile(r"[^\W\d]\w*")
 _SKIPPED_FIELDS = frozenset(("ctx", "type_comment", "kind", "type_params", "type_ignores", "returns", "annotation"))
@@ -52,17 +69,22 @@ class Syntax:
         form: The normal form.
         references: Outside names, in order of first use.
         uses: How often each reference occurs.
-        sites: Calls, subscripts and ``in`` tests on a reference: (index of the reference, node).
-        methods: Calls of ``read_text`` and its like on anything else.
-        node: The definition itself.
+        sites: Calls, subscripts and ``in`` tests on a reference: (index of the reference, node). The nodes are
+            kept only where asked for, since they take 75 times the space of their text.
+        targets: The references that some site is on.
+        methods: Calls of ``read_text`` and its like on any expression.
+        file_methods: Whether there are any.
+        offset: What to add to the line numbers of nodes.
     """
 
     form: str
     references: tuple[Reference, ...]
     uses: tuple[int, ...]
     sites: tuple[tuple[int, ast.AST], ...]
+    targets: frozenset[int]
     methods: tuple[ast.Call, ...]
-    node: ast.AST
+    file_methods: bool
+    offset: int
 
 
 @dataclass(slots=True)
@@ -516,7 +538,7 @@ class _Reader:
 
     # -- the end
 
-    def finish(self, node: ast.AST) -> Syntax:
+    def finish(self, offset: int, *, nodes: bool) -> Syntax:
         out = self.out
         words: set[str] = set()
         if self.local and self.strings:
@@ -538,7 +560,7 @@ class _Reader:
             number = references.get(key)
             if number is None:
                 number = references[key] = len(found)
-                found.append(Reference(name, attrs, line))
+                found.append(Reference(name, attrs, line + offset))
                 uses.append(0)
             uses[number] += 1
             at[position] = number
@@ -548,13 +570,23 @@ class _Reader:
             number = references.get(key)
             if number is None:
                 number = references[key] = len(found)
-                found.append(reference)
+                line = reference.line + offset
+                found.append(Reference("", reference.attrs, line, reference.module, reference.level))
                 uses.append(0)
             uses[number] += 1
             if position >= 0:
                 at[position] = number
         sites = tuple((at[position], site) for position, site in self.sites if position in at)
-        return Syntax("\n".join(out), tuple(found), tuple(uses), sites, tuple(self.methods), node)
+        return Syntax(
+            form="\n".join(out),
+            references=tuple(found),
+            uses=tuple(uses),
+            sites=sites if nodes else (),
+            targets=frozenset([number for number, _ in sites]),
+            methods=tuple(self.methods) if nodes else (),
+            file_methods=bool(self.methods),
+            offset=offset,
+        )
 
 
 class _Without(set[str]):
@@ -645,22 +677,31 @@ def dotted(node: ast.AST) -> tuple[str, tuple[str, ...]] | None:
     return (node.id, tuple(reversed(attrs))) if isinstance(node, ast.Name) else None
 
 
-def read_function(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Syntax:
+def read_function(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, offset: int = 0, *, nodes: bool = False
+) -> Syntax:
     """Signature and body of a function, without its name, hints, docstring and decorators.
 
     Defaults are left out too: the walk takes their values.
+
+    Args:
+        node: The function.
+        offset: What to add to its line numbers.
+        nodes: Keep the nodes of calls, for a closer look at them.
     """
     reader = _Reader()
     reader.out.append("async" if isinstance(node, ast.AsyncFunctionDef) else "def")
     reader.function_scope(node)
-    return reader.finish(node)
+    return reader.finish(offset, nodes=nodes)
 
 
-def read_class(node: ast.ClassDef, *, resolved_fields: bool = False) -> Syntax:
+def read_class(node: ast.ClassDef, offset: int = 0, *, nodes: bool = False, resolved_fields: bool = False) -> Syntax:
     """Fields, statements and keywords of a class body; its functions are taken from the live class.
 
     Args:
         node: The class statement.
+        offset: What to add to its line numbers.
+        nodes: Keep the nodes of calls.
         resolved_fields: The class is a config schema whose values arrive resolved and by keyword, so the order
             and the defaults of its fields are left out.
     """
@@ -691,13 +732,18 @@ def read_class(node: ast.ClassDef, *, resolved_fields: bool = False) -> Syntax:
         reader.out.append(")")
     reader.body(rest)
     reader.leave()
-    return reader.finish(node)
+    return reader.finish(offset, nodes=nodes)
 
 
-def read_expression(node: ast.AST) -> Syntax:
-    """An expression or statement on its own: a decorator, or the statement that makes an object."""
+def read_expression(node: ast.AST, offset: int = 0) -> Syntax:
+    """An expression or statement on its own: a decorator, or the statement that makes an object.
+
+    Args:
+        node: The expression.
+        offset: What to add to its line numbers.
+    """
     reader = _Reader()
     reader.enter("class")  # names that it binds stay as they are
     reader.visit(node)
     reader.leave()
-    return reader.finish(node)
+    return reader.finish(offset, nodes=False)

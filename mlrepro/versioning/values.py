@@ -26,7 +26,7 @@ def atom(value: Any, kind: type) -> bytes | None:
     if kind is bool:
         return b"T" if value else b"F"
     if kind is float:
-        return b"fnan" if value != value else b"f" + struct.pack(">d", value)  # noqa: PLR0124
+        return b"fnan" if value != value else b"f" + struct.pack(">d", value)
     if kind is bytes:
         return b"y" + value  # type: ignore[no-any-return]
     if kind is complex:

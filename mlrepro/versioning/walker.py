@@ -1,9 +1,10 @@
 """The walk over live objects: what a definition reaches becomes a graph of nodes."""
 
+import ast
 import hashlib
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import (
     BuiltinFunctionType,
     FunctionType,
@@ -48,9 +49,7 @@ class Walker:
             start.reach = part.reach
         if start.tells:
             start.reach |= {start}
-        start.digest = (
-            digest_of(part) if isinstance(part, Node) else hashlib.sha256(part).digest()
-        )
+        start.digest = digest_of(part) if isinstance(part, Node) else hashlib.sha256(part).digest()
         return start
 
     # -- from an object to a part of a node
@@ -206,21 +205,37 @@ class Walker:
         if isinstance(value, str) and attrs[-1] != "__file__":
             node.parts.append(self.part(node, value))
 
-    def references(self, node: Node, syntax: Syntax, scope: Scope, name: str, path: str) -> None:
-        """Add all that a piece of syntax refers to, and what it reads from its surroundings."""
+    def references(
+        self,
+        node: Node,
+        syntax: Syntax,
+        scope: Scope,
+        name: str,
+        path: str,
+        closer: Callable[[], tuple[Syntax, ast.AST] | None] | None = None,
+    ) -> None:
+        """Add all that a piece of syntax refers to, and what it reads from its surroundings.
+
+        Args:
+            node: The definition's node.
+            syntax: What was read of it.
+            scope: The namespace it runs in.
+            name: The definition, for reports; empty where nothing shall be told.
+            path: Its file, for reports.
+            closer: Gives the syntax with its nodes, where calls need a closer look.
+        """
         found = [scope.find(reference) for reference in syntax.references]
         for reference, target in zip(syntax.references, found, strict=True):
             if target.value is MISSING and target.origin is None and name:
-                self.report(
-                    node, "unresolved name", f"{reference} is not defined (yet)", name, path, reference.line, followed=False
-                )
+                what = f"{reference} is not defined (yet)"
+                self.report(node, "unresolved name", what, name, path, reference.line, followed=False)
             self.reference(node, reference, target)
-        if name and (syntax.sites or syntax.methods):
-            ambient.read(self, node, syntax, scope, found, name, path)
+        if closer is not None and ambient.matters(syntax, found):
+            again = closer()
+            if again is not None:
+                ambient.read(self, node, again[0], again[1], scope, found, name, path)
 
-    def report(
-        self, node: Node, kind: str, what: str, name: str, path: str, line: int, *, followed: bool
-    ) -> None:
+    def report(self, node: Node, kind: str, what: str, name: str, path: str, line: int, *, followed: bool) -> None:
         """Tell something about a node."""
         message = f"{what} ({path}:{line})" if line else f"{what} ({path})"
         node.reports.append(Report(kind, message, name, path, line, followed))
@@ -239,4 +254,4 @@ def _importable(module: str, qualname: str, function: FunctionType) -> bool:
         if found is None:
             return False
     found = getattr(found, "__func__", found)
-    return getattr(found, "__code__", None) is function.__code__ and function.__closure__ is None or found is function
+    return (getattr(found, "__code__", None) is function.__code__ and function.__closure__ is None) or found is function

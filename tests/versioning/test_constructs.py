@@ -29,8 +29,14 @@ CASES = [
         def run():
             return Params().total()
         """,
-        (("depth: int = 3", "depth: int = 4"), ("[0.1]", "[0.2]"), ("* 2", "* 3"), ("@dataclass\n", "@dataclass(frozen=True)\n"),
-         ("depth: int = 3\n", "width: int = 3\n"), ("depth: int", "depth: float")),
+        (
+            ("depth: int = 3", "depth: int = 4"),
+            ("[0.1]", "[0.2]"),
+            ("* 2", "* 3"),
+            ("@dataclass\n", "@dataclass(frozen=True)\n"),
+            ("depth: int = 3\n", "width: int = 3\n"),
+            ("depth: int", "depth: float"),
+        ),
         (("Docs.", "Other docs."), ("-> int:  # hint", "-> float:")),
     ),
     Case(
@@ -301,8 +307,17 @@ CASES = [
         def run(s="aab"):
             return PATTERN.match(s), START, PRICE, RATIO, NAMES, TABLE, ORIGIN, SPAN, NAN
         """,
-        (('r"a+b"', 'r"a*b"'), (", re.I)", ")"), ("1, 2)", "1, 3)"), ('"1.10"', '"1.1"'), ("Fraction(1, 3)", "Fraction(2, 3)"),
-         ('"gamma"', '"delta"'), ('"k": 1', '"k": 2'), ("Point(0, 1)", "Point(1, 0)"), ("10, 2", "10, 3")),
+        (
+            ('r"a+b"', 'r"a*b"'),
+            (", re.I)", ")"),
+            ("1, 2)", "1, 3)"),
+            ('"1.10"', '"1.1"'),
+            ("Fraction(1, 3)", "Fraction(2, 3)"),
+            ('"gamma"', '"delta"'),
+            ('"k": 1', '"k": 2'),
+            ("Point(0, 1)", "Point(1, 0)"),
+            ("10, 2", "10, 3"),
+        ),
     ),
     Case(
         "arrays",
@@ -314,8 +329,12 @@ CASES = [
         def run(x=1):
             return (WEIGHTS * x).astype(KIND) + SCALAR
         """,
-        (("3.0]", "4.0]"), ("np.array([1.0, 2.0, 3.0])", 'np.array([1.0, 2.0, 3.0], dtype="f4")'), ("float32", "float64"),
-         ("int64(3)", "int32(3)")),
+        (
+            ("3.0]", "4.0]"),
+            ("np.array([1.0, 2.0, 3.0])", 'np.array([1.0, 2.0, 3.0], dtype="f4")'),
+            ("float32", "float64"),
+            ("int64(3)", "int32(3)"),
+        ),
     ),
     Case(
         "frames",
@@ -326,8 +345,14 @@ CASES = [
         def run(x=1):
             return RATES, INDEX
         """,
-        (("[1, 2]", "[1, 3]"), ('"x", "y"', '"x", "z"'), ('"b":', '"c":'), ("[1.0, 2.0]", "[1.0, 2.5]"), ('name="key"', 'name="k"'),
-         ('"p", "q"', '"q", "p"')),
+        (
+            ("[1, 2]", "[1, 3]"),
+            ('"x", "y"', '"x", "z"'),
+            ('"b":', '"c":'),
+            ("[1.0, 2.0]", "[1.0, 2.5]"),
+            ('name="key"', 'name="k"'),
+            ('"p", "q"', '"q", "p"'),
+        ),
     ),
     Case(
         "slots",
@@ -470,7 +495,11 @@ CASES = [
                 raise RuntimeError from problem
             return acc, squares, (lambda q: q + acc)(1)
         """,
-        (("(lambda q: q + acc)(1)", "(lambda q: q + rows)(1)"), ("v * v for v", "v + v for v"), ("acc += item", "acc = item")),
+        (
+            ("(lambda q: q + acc)(1)", "(lambda q: q + rows)(1)"),
+            ("v * v for v", "v + v for v"),
+            ("acc += item", "acc = item"),
+        ),
         (("acc, squares, (", "(acc), squares, ("),),
     ),
     Case(
@@ -510,8 +539,12 @@ CASES = [
         def run():
             return helper.__name__, helper(1)
         """,
-        (("def helper(x):\n    return x\ndef run():\n    return helper.__name__, helper(1)",
-          "def other(x):\n    return x\nhelper = other\ndef run():\n    return helper.__name__, helper(1)"),),
+        (
+            (
+                "def helper(x):\n    return x\ndef run():\n    return helper.__name__, helper(1)",
+                "def other(x):\n    return x\nhelper = other\ndef run():\n    return helper.__name__, helper(1)",
+            ),
+        ),
     ),
     Case(
         "typed dict, protocol, named tuple",
@@ -529,7 +562,12 @@ CASES = [
         def run():
             return Row(1).total(), D(k=1), isinstance(1, P) if False else 0
         """,
-        (("b: int = 2", "b: int = 3"), ("self.a + self.b", "self.a - self.b"), ("total=False", "total=True"), ("k: int", "k: str")),
+        (
+            ("b: int = 2", "b: int = 3"),
+            ("self.a + self.b", "self.a - self.b"),
+            ("total=False", "total=True"),
+            ("k: int", "k: str"),
+        ),
     ),
     Case(
         "pydantic model",
@@ -551,8 +589,14 @@ CASES = [
         def run():
             return Cfg(depth=4).twice
         """,
-        (("Field(3", "Field(4"), ("v + 1", "v + 2"), ("* 2", "* 3"), ("LOW = 0", "LOW = 1"), ("z: int = 1", "z: int = 2"),
-         ('field_validator("depth")', 'field_validator("depth", mode="before")')),
+        (
+            ("Field(3", "Field(4"),
+            ("v + 1", "v + 2"),
+            ("* 2", "* 3"),
+            ("LOW = 0", "LOW = 1"),
+            ("z: int = 1", "z: int = 2"),
+            ('field_validator("depth")', 'field_validator("depth", mode="before")'),
+        ),
     ),
     Case(
         "comprehension scopes",
@@ -588,8 +632,13 @@ CASES = [
                 out += [{**kw}]
             return out
         """,
-        (("yield x + 1", "yield x + 2"), ("g == 5", "g == 6"), ("guard(1) as g, guard(2)", "guard(2) as g, guard(1)"),
-         ("ValueError", "TypeError"), ("{**kw}", "kw")),
+        (
+            ("yield x + 1", "yield x + 2"),
+            ("g == 5", "g == 6"),
+            ("guard(1) as g, guard(2)", "guard(2) as g, guard(1)"),
+            ("ValueError", "TypeError"),
+            ("{**kw}", "kw"),
+        ),
     ),
     Case(
         "assert counts, pass and strings do not",

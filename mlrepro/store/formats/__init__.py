@@ -16,7 +16,6 @@ from mlrepro.store.stored import type_name
 _MODULES: Final[Mapping[str, str]] = {
     "arrow": "arrow",
     "bytes": "raw_bytes",
-    "csv": "csv",
     "file": "file",
     "folder": "folder",
     "json": "json_value",
@@ -31,7 +30,7 @@ _MODULES: Final[Mapping[str, str]] = {
 # Exact types only: a subclass may carry what the format does not know, so it is pickled.
 _BY_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "builtins:bytes": ("bytes",),
-    "collections:OrderedDict": ("safetensors", "pickle"),
+    "collections:OrderedDict": ("safetensors", "json", "tree", "pickle"),
     "numpy:ndarray": ("npy", "pickle"),
     "pandas:DataFrame": ("arrow", "pickle"),
     "pandas:Series": ("arrow", "pickle"),

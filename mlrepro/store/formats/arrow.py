@@ -18,7 +18,7 @@ _SCHEMA: Final = 1
 _KINDS: Final = ("pandas", "polars", "pyarrow")
 
 
-class _SinkFile:
+class SinkFile:
     """A sink as the file that pyarrow wants."""
 
     closed = False
@@ -83,7 +83,7 @@ def _write(value: Any, sink: Sink) -> Written:
     table, notes, summary = to_table(value)
     text = json.dumps(notes, separators=(",", ":"), sort_keys=True)
     batch = one_batch(table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: text.encode()}))
-    with pa.ipc.new_file(pa.PythonFile(_SinkFile(sink), "w"), batch.schema) as writer:
+    with pa.ipc.new_file(pa.PythonFile(SinkFile(sink), "w"), batch.schema) as writer:
         writer.write_batch(batch)
     return Written(summary=summary)
 

@@ -11,6 +11,7 @@ import json
 import math
 import uuid
 import zoneinfo
+from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -122,6 +123,12 @@ def _dict(value: dict[Any, Any], leaf: Leaf) -> Any:
     return _tagged("dict", [[encode(key, leaf), encode(item, leaf)] for key, item in value.items()])
 
 
+def _ordered_dict(value: OrderedDict[Any, Any], leaf: Leaf) -> Any:
+    if vars(value):
+        return leaf(value)
+    return _tagged("OrderedDict", [[encode(key, leaf), encode(item, leaf)] for key, item in value.items()])
+
+
 def _set(tag: str) -> Callable[[Any, Leaf], Any]:
     # In the order of their own text, which no hash seed changes. Its members may not be leaves: those have no text yet.
     return lambda value, _: _tagged(tag, sorted((encode(item) for item in value), key=to_bytes))
@@ -173,6 +180,7 @@ _ENCODERS: Final[dict[type, Callable[[Any, Leaf], Any]]] = {
     float: _float,
     list: _list,
     dict: _dict,
+    OrderedDict: _ordered_dict,
     tuple: lambda value, leaf: _tagged("tuple", [encode(item, leaf) for item in value]),
     set: _set("set"),
     frozenset: _set("frozenset"),
@@ -217,6 +225,7 @@ _DECODERS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "float": lambda data, _: _NAMED_FLOATS[data["v"]],
     "tuple": lambda data, part: tuple(decode(item, part) for item in data["v"]),
     "dict": _decode_dict,
+    "OrderedDict": lambda data, part: OrderedDict(_decode_dict(data, part)),
     "set": lambda data, part: {decode(item, part) for item in data["v"]},
     "frozenset": lambda data, part: frozenset(decode(item, part) for item in data["v"]),
     "bytes": lambda data, _: base64.b64decode(data["v"]),

@@ -68,7 +68,8 @@ class CanonicalPickler(_PicklerInPython):  # type: ignore[misc]
             return self._first_equal.setdefault((frozenset, frozenset(map(self._identity, obj))), obj)
         if kind in _IMMUTABLE:
             return self._first_equal.setdefault((kind, obj), obj)
-        return obj if obj.metadata else self._first_equal.setdefault(("dtype", obj.descr if obj.names else obj.str), obj)
+        # A reloaded array has a dtype object of its own. Equality leaves out metadata.
+        return obj if obj.metadata else self._first_equal.setdefault(("dtype", obj, obj.isalignedstruct), obj)
 
     def _identity(self, obj: Any) -> Any:
         """What two objects have in common exactly if they may be written as one."""
@@ -83,9 +84,7 @@ class CanonicalPickler(_PicklerInPython):  # type: ignore[misc]
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         """Write a class or function by its name, and note it."""
-        torch = sys.modules.get("torch")
-        if torch is not None and obj is getattr(torch, "from_numpy", None):
-            # It does not know its module, and which one pickle finds depends on what was imported first.
+        if _is_from_numpy(obj):
             module, qualname = "torch", "from_numpy"
             self.save(module)
             self.save(qualname)
@@ -125,9 +124,13 @@ class CanonicalPickler(_PicklerInPython):  # type: ignore[misc]
         kind = type(obj)
         if kind in self.dispatch:
             return NotImplemented
+        if _is_from_numpy(obj):
+            return "from_numpy"
         reducer = _REDUCERS.get((kind.__module__.partition(".")[0], kind.__qualname__))
         if kind.__module__ == "numpy.dtypes":
             reducer = _dtype
+        elif reducer is None and kind.__module__ == "numpy":
+            reducer = _scalar
         elif reducer is None and (dataclasses.is_dataclass(kind) or hasattr(kind, "__pydantic_fields__")):
             reducer = _fields_by_name
         reduced = reducer(obj) if reducer is not None else NotImplemented
@@ -142,6 +145,12 @@ class CanonicalPickler(_PicklerInPython):  # type: ignore[misc]
         _Raw: _save_raw,
         pickle.PickleBuffer: _save_buffer,
     }
+
+
+def _is_from_numpy(obj: Any) -> bool:
+    """Whether it is torch's function, which does not know its module and would be found where torch hides it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and obj is getattr(torch, "from_numpy", None)
 
 
 def canonical_bytes(value: Any) -> bytes:
@@ -186,6 +195,13 @@ def _dtype(dtype: Any) -> Any:
     if dtype.metadata or dtype.names or dtype.hasobject or dtype.kind in "VT":
         return NotImplemented
     return np.dtype, (dtype.str,)
+
+
+def _scalar(scalar: Any) -> Any:
+    import numpy as np
+
+    number = isinstance(scalar, np.bool_ | np.integer | np.float16 | np.float32 | np.float64)
+    return (type(scalar), (scalar.item(),)) if number and not isinstance(scalar, np.timedelta64) else NotImplemented
 
 
 def _frame(frame: Any) -> Any:

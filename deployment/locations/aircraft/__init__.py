@@ -1,0 +1,1 @@
+"""Team aircraft: which planes will leave late?"""

@@ -1,0 +1,1 @@
+"""Team delay: when will a flight that is about to leave arrive?"""

@@ -1,0 +1,661 @@
+"""`@ml_asset` takes and does what `@asset` does."""
+
+import asyncio
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from mlrepro import ml_asset, ml_definitions, ml_multi_asset, versions
+from mlrepro.errors import AssetDefinitionError, UnknownFormatError
+from tests.definitions.lab import Lab
+
+
+@ml_asset
+def numbers() -> list[int]:
+    return [1, 2, 3]
+
+
+class TestWhatAFunctionReturns:
+    def test_output_with_metadata_is_replayed_whole(self, lab: Lab) -> None:
+        @ml_asset
+        def scored() -> dg.Output[dict[str, float]]:
+            return dg.Output({"auc": 0.9}, metadata={"note": "fine", "table": dg.MetadataValue.md("**x**")}, tags={"t": "1"})
+
+        first, second = lab.run(scored), lab.run(scored)
+        assert (first.cache, second.cache) == ({"scored": "computed"}, {"scored": "hit"})
+        for outcome in (first, second):
+            assert outcome.metadata("scored")["note"] == "fine"
+            assert outcome.metadata("scored")["auc"] == 0.9
+            assert outcome.materialization("scored").metadata["table"] == dg.MetadataValue.md("**x**")
+            assert outcome.materialization("scored").tags["t"] == "1"
+
+    def test_materialize_result_without_value(self, lab: Lab) -> None:
+        @ml_asset
+        def written() -> dg.MaterializeResult:
+            return dg.MaterializeResult(metadata={"rows": 3})
+
+        assert lab.run(written).cache == {"written": "computed"}
+        again = lab.run(written)
+        assert again.cache == {"written": "hit"}
+        assert again.metadata("written")["rows"] == 3
+
+    def test_materialize_result_with_value(self, lab: Lab) -> None:
+        @ml_asset
+        def valued() -> dg.MaterializeResult[int]:
+            return dg.MaterializeResult(value=5, metadata={"rows": 3})
+
+        lab.run(valued)
+        again = lab.run(valued)
+        assert again.cache == {"valued": "hit"}
+        assert again.value("valued") == 5
+
+    def test_data_version_of_the_users_own(self, lab: Lab) -> None:
+        @ml_asset
+        def chosen() -> dg.MaterializeResult:
+            return dg.MaterializeResult(value=5, data_version=dg.DataVersion("mine"))
+
+        @ml_asset
+        def reader(chosen) -> int:
+            return chosen + 1
+
+        assert lab.run(chosen, reader).data_version("chosen") == "mine"
+        again = lab.run(chosen, reader)
+        assert again.cache == {"chosen": "hit", "reader": "hit"}
+        assert again.data_version("chosen") == "mine"
+
+    def test_generator(self, lab: Lab) -> None:
+        @ml_asset
+        def generated():
+            yield dg.AssetObservation("elsewhere")
+            yield dg.Output([1, 2])
+
+        lab.run(generated)
+        assert lab.run(generated).value("generated") == [1, 2]
+
+    def test_async(self, lab: Lab) -> None:
+        @ml_asset
+        async def slow(numbers: list[int]) -> int:
+            await asyncio.sleep(0)
+            return sum(numbers)
+
+        assert lab.run(numbers, slow).value("slow") == 6
+        assert lab.run(numbers, slow).cache["slow"] == "hit"
+
+    def test_async_generator(self, lab: Lab) -> None:
+        @ml_asset
+        async def stream():
+            await asyncio.sleep(0)
+            yield dg.Output("x")
+
+        assert lab.run(stream).value("stream") == "x"
+        assert lab.run(stream).cache == {"stream": "hit"}
+
+    def test_metadata_added_through_the_context(self, lab: Lab) -> None:
+        @ml_asset
+        def noted(context: dg.AssetExecutionContext) -> int:
+            context.add_output_metadata({"seen": 1})
+            context.add_asset_metadata({"also": 2})
+            return 1
+
+        for outcome in (lab.run(noted), lab.run(noted)):
+            assert outcome.metadata("noted")["seen"] == 1
+            assert outcome.metadata("noted")["also"] == 2
+
+    def test_wrong_type_fails_as_in_dagster_and_nothing_is_kept(self, lab: Lab) -> None:
+        @ml_asset
+        def wrong() -> int:
+            return "text"  # type: ignore[return-value]
+
+        with pytest.raises(dg.DagsterTypeCheckDidNotPass, match='expected type "Int"'):
+            lab.run(wrong)
+        assert lab.results() == []
+
+    def test_input_of_the_wrong_type_fails_as_in_dagster(self, lab: Lab) -> None:
+        @ml_asset
+        def reads(numbers: str) -> int:
+            return 1
+
+        with pytest.raises(dg.DagsterTypeCheckDidNotPass, match='step input "numbers" - expected type "String"'):
+            lab.run(numbers, reads)
+
+
+class TestWhatDagsterShows:
+    def test_data_version_is_the_content_hash_and_code_version_the_fingerprint(self, lab: Lab) -> None:
+        outcome = lab.run(numbers)
+        assert outcome.data_version("numbers") == outcome.metadata("numbers")["mlrepro/content_hash"]
+        assert outcome.code_version("numbers") == numbers.code_versions_by_key[dg.AssetKey("numbers")]
+
+    def test_types_keep_their_names(self) -> None:
+        @ml_asset
+        def typed(numbers: list[int], frame: pd.DataFrame) -> dict[str, float]:
+            return {}
+
+        assert {name: definition.dagster_type.display_name for name, definition in typed.op.input_dict.items()} == {
+            "numbers": "[Int]",
+            "frame": "DataFrame",
+        }
+        assert typed.op.output_defs[0].dagster_type.display_name.startswith("Dict")
+
+    def test_frame_is_previewed(self, lab: Lab) -> None:
+        @ml_asset
+        def frame() -> pd.DataFrame:
+            return pd.DataFrame({"x": [1, 2, 3], "name": ["a|b", "b", "c"]})
+
+        lab.run(frame)
+        metadata = lab.run(frame).metadata("frame")
+        assert metadata["dagster/row_count"] == 3
+        assert [column.name for column in metadata["dagster/column_schema"].columns] == ["x", "name"]
+        assert "a\\|b" in metadata["preview"]
+        assert metadata["format"] == "arrow"
+
+    def test_numbers_can_be_plotted(self, lab: Lab) -> None:
+        @ml_asset
+        def evaluation() -> dict[str, float]:
+            return {"auc": 0.5, "loss": 1.25}
+
+        assert lab.run(evaluation).metadata("evaluation")["auc"] == 0.5
+        (version,) = versions("evaluation", store=lab.store())
+        assert version.body["metrics"] == {"auc": 0.5, "loss": 1.25}
+
+    def test_definition_that_reads_the_environment_is_reported(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        source = """
+            import os
+            from mlrepro import ml_asset
+
+            @ml_asset
+            def mode():
+                return os.environ["LAB_MODE"]
+        """
+        monkeypatch.setenv("LAB_MODE", "test")
+        module = lab.module(source)
+        with pytest.warns(UserWarning, match=r"mode: .*LAB_MODE"):
+            lab.definitions(module.mode).resolve_asset_graph()
+        assert "LAB_MODE" in lab.run(module.mode).metadata("mode")["mlrepro/code_reports"]
+        monkeypatch.setenv("LAB_MODE", "production")
+        assert lab.run(module.mode).value("mode") == "production"
+
+
+class TestHow:
+    def test_called_directly_it_is_the_function(self) -> None:
+        @ml_asset
+        def doubled(numbers: list[int]) -> list[int]:
+            return [2 * number for number in numbers]
+
+        assert doubled([1, 2]) == [2, 4]
+
+    def test_called_directly_with_context_config_and_resources(self) -> None:
+        class Scale(dg.ConfigurableResource):
+            by: int
+
+        class Settings(dg.Config):
+            plus: int = 1
+
+        @ml_asset
+        def computed(context: dg.AssetExecutionContext, config: Settings, scale: Scale) -> int:
+            return scale.by + config.plus
+
+        assert computed(dg.build_asset_context(), Settings(plus=2), Scale(by=3)) == 5
+
+    def test_helper_defined_below_the_asset(self, lab: Lab) -> None:
+        source = "from mlrepro import ml_asset\n@ml_asset\ndef a():\n    return below()\ndef below():\n    return {value}\n"
+        one, two = lab.module(source.format(value=1)), lab.module(source.format(value=2))
+        assert lab.run(one.a).cache == {"a": "computed"}
+        assert lab.run(two.a).cache == {"a": "computed"}
+        assert lab.definitions(one.a).resolve_asset_graph().get(dg.AssetKey("a")).code_version != (
+            lab.definitions(two.a).resolve_asset_graph().get(dg.AssetKey("a")).code_version
+        )
+
+    def test_annotations_from_the_future(self, lab: Lab) -> None:
+        module = lab.module("""
+            from __future__ import annotations
+            import pandas as pd
+            from mlrepro import ml_asset
+
+            @ml_asset
+            def frame() -> pd.DataFrame:
+                return pd.DataFrame({"x": [1]})
+
+            @ml_asset
+            def size(frame: pd.DataFrame) -> int:
+                return frame.size
+        """)
+        lab.run(module.frame, module.size)
+        assert lab.run(module.frame, module.size).cache == {"frame": "hit", "size": "hit"}
+
+    def test_arguments_of_asset_are_passed_on(self) -> None:
+        @ml_asset(
+            key_prefix=["team"],
+            name="renamed",
+            group_name="models",
+            owners=["ana@example.com"],
+            tags={"tier": "1"},
+            kinds={"sklearn"},
+            description="Described.",
+            automation_condition=dg.AutomationCondition.eager(),
+            retry_policy=dg.RetryPolicy(max_retries=2),
+            pool="gpu",
+            op_tags={"custom": "x"},
+            metadata={"declared": 1},
+            deps=["upstream"],
+            resources={"cpu": "2"},
+        )
+        def anything() -> int:
+            return 1
+
+        key = dg.AssetKey(["team", "renamed"])
+        spec = anything.get_asset_spec(key)
+        assert (spec.group_name, spec.owners, spec.description) == ("models", ["ana@example.com"], "Described.")
+        assert spec.tags["tier"] == "1"
+        assert spec.kinds == {"sklearn"}
+        assert spec.metadata["declared"] == 1
+        assert isinstance(spec.automation_condition, dg.AutomationCondition)
+        assert anything.op.retry_policy == dg.RetryPolicy(max_retries=2)
+        assert anything.op.pool == "gpu"
+        assert anything.op.tags["custom"] == "x"
+        assert "mlrepro/resources" in anything.op.tags
+        assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey("upstream")]
+
+    def test_copies_keep_their_code_version(self) -> None:
+        moved = numbers.with_attributes(group_names_by_key={dg.AssetKey("numbers"): "other"})
+        assert moved.get_asset_spec().code_version == numbers.get_asset_spec().code_version
+        mapped = numbers.map_asset_specs(lambda spec: spec.replace_attributes(owners=["team:x"]))
+        assert mapped.get_asset_spec().code_version == numbers.get_asset_spec().code_version
+
+    def test_ins_with_another_key(self, lab: Lab) -> None:
+        @ml_asset(ins={"values": dg.AssetIn(key="numbers")})
+        def total(values: list[int]) -> int:
+            return sum(values)
+
+        assert lab.run(numbers, total).value("total") == 6
+        assert lab.run(numbers, total).cache["total"] == "hit"
+
+    def test_hooks_see_the_values_of_a_hit(self, lab: Lab) -> None:
+        seen: list[Any] = []
+
+        @dg.success_hook
+        def note(context: dg.HookContext) -> None:
+            seen.append(context.op_output_values)
+
+        job = dg.define_asset_job("hooked", "*", hooks={note})
+        defs = lab.definitions(numbers, jobs=[job])
+        for _ in range(2):
+            defs.resolve_job_def("hooked").execute_in_process(instance=lab.instance)
+        assert seen == [{"result": [1, 2, 3]}] * 2
+
+    def test_retries(self, lab: Lab) -> None:
+        marker = lab.folder / "tried"
+        source = f"""
+            import pathlib
+            import dagster as dg
+            from mlrepro import ml_asset
+
+            @ml_asset(retry_policy=dg.RetryPolicy(max_retries=1))
+            def flaky() -> int:
+                marker = pathlib.Path({str(marker)!r})
+                if not marker.exists():
+                    marker.touch()
+                    raise RuntimeError("first time")
+                return 1
+        """
+        module = lab.module(source)
+        assert lab.run(module.flaky).cache == {"flaky": "computed"}
+
+    def test_unknown_format_is_refused_when_declared(self) -> None:
+        with pytest.raises(UnknownFormatError, match="no format 'exel'.*json"):
+            ml_asset(format="exel")(lambda: 1)
+
+    def test_format_of_choice(self, lab: Lab) -> None:
+        @ml_asset(format="parquet")
+        def frame() -> pd.DataFrame:
+            return pd.DataFrame({"x": [1]})
+
+        assert lab.run(frame).metadata("frame")["format"] == "parquet"
+
+    def test_seed_out_of_range_is_refused_when_declared(self) -> None:
+        with pytest.raises(AssetDefinitionError, match="seed is a whole number from 0"):
+            ml_asset(seed=-1)(lambda: 1)
+
+    def test_name_of_300_characters(self, lab: Lab) -> None:
+        asset = ml_asset(name="x" * 300)(lambda: 1)
+        assert set(lab.run(asset).cache.values()) == {"computed"}
+        assert set(lab.run(asset).cache.values()) == {"hit"}
+        assert len(versions("x" * 300, store=lab.store())) == 1
+
+    def test_name_that_dagster_does_not_allow(self) -> None:
+        with pytest.raises(dg.DagsterInvalidDefinitionError, match="not a valid name in Dagster"):
+            ml_asset(key=dg.AssetKey(["odd name / with %"]))(lambda: 1)
+
+    @pytest.mark.parametrize("part", ["a b", "ünïcode", "100%", "..", "a/b", "con"])
+    def test_odd_keys_that_dagster_does_allow(self, lab: Lab, part: str) -> None:
+        @ml_multi_asset(outs={"out": dg.AssetOut(key=dg.AssetKey(["prefix", part]))})
+        def odd():
+            return 1
+
+        assert set(lab.run(odd).cache.values()) == {"computed"}
+        assert set(lab.run(odd).cache.values()) == {"hit"}
+        shown = part.replace("/", "\\/")
+        assert [version.asset for version in versions(f"prefix/{shown}", store=lab.store())] == [("prefix", part)]
+
+
+class TestPartitions:
+    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-05")
+
+    def test_static_time_multi_and_dynamic(self, lab: Lab) -> None:
+        kinds: dict[str, dg.PartitionsDefinition] = {
+            "static": dg.StaticPartitionsDefinition(["a", "b"]),
+            "daily": self.days,
+            "multi": dg.MultiPartitionsDefinition({"d": self.days, "s": dg.StaticPartitionsDefinition(["a"])}),
+            "dynamic": dg.DynamicPartitionsDefinition(name="names"),
+        }
+        lab.instance.add_dynamic_partitions("names", ["a name/with a slash"])
+        for name, definition in kinds.items():
+            key = definition.get_partition_keys(dynamic_partitions_store=lab.instance)[0]
+
+            @ml_asset(name=name, partitions_def=definition)
+            def partitioned(context: dg.AssetExecutionContext) -> str:
+                return context.partition_key
+
+            @ml_asset(name=f"after_{name}", partitions_def=definition, ins={"up": dg.AssetIn(name)})
+            def after(up: str) -> str:
+                return up.upper()
+
+            first = lab.run(partitioned, after, partition=key)
+            assert first.value(f"after_{name}") == key.upper()
+            assert set(lab.run(partitioned, after, partition=key).cache.values()) == {"hit"}
+            assert versions(name, partition=key, store=lab.store())[0].partition == key
+
+    def test_all_partitions_into_one(self, lab: Lab) -> None:
+        letters = dg.StaticPartitionsDefinition(["a", "b"])
+
+        @ml_asset(partitions_def=letters)
+        def part(context: dg.AssetExecutionContext) -> str:
+            return context.partition_key * int(Knob.value)
+
+        @ml_asset
+        def joined(part: dict[str, str]) -> str:
+            return ",".join(part[key] for key in sorted(part))
+
+        for key in ("a", "b"):
+            lab.run(part, partition=key)
+        assert lab.run(part, joined, select=["joined"]).value("joined") == "a,b"
+        assert lab.run(part, joined, select=["joined"]).cache == {"joined": "hit"}
+        try:
+            Knob.value = 2
+            lab.run(part, partition="b")
+            changed = lab.run(part, joined, select=["joined"])
+        finally:
+            Knob.value = 1
+        assert changed.cache == {"joined": "computed"}
+        assert changed.value("joined") == "a,bb"
+
+    def test_partition_mapping_to_the_day_before(self, lab: Lab) -> None:
+        @ml_asset(partitions_def=self.days)
+        def sales(context: dg.AssetExecutionContext) -> str:
+            return context.partition_key
+
+        mapping = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+        @ml_asset(partitions_def=self.days, ins={"sales": dg.AssetIn(partition_mapping=mapping)})
+        def yesterday(sales: str) -> str:
+            return sales
+
+        lab.run(sales, partition="2026-01-02")
+        outcome = lab.run(sales, yesterday, select=["yesterday"], partition="2026-01-03")
+        assert outcome.value("yesterday") == "2026-01-02"
+
+    def test_missing_partition_is_named(self, lab: Lab) -> None:
+        @ml_asset(partitions_def=self.days)
+        def sales() -> int:
+            return 1
+
+        @ml_asset
+        def everything(sales: dict[str, int]) -> int:
+            return len(sales)
+
+        lab.run(sales, partition="2026-01-02")
+        with pytest.raises(Exception, match=r"sales, partition 2026-01-01, has no version in the store.*materialize it"):
+            lab.run(sales, everything, select=["everything"])
+
+    def test_range_in_one_run(self, lab: Lab) -> None:
+        policy = dg.BackfillPolicy.single_run()
+
+        @ml_asset(partitions_def=self.days, backfill_policy=policy)
+        def sales(context: dg.AssetExecutionContext) -> dict[str, str]:
+            return {key: key * 2 for key in context.partition_keys}
+
+        @ml_asset(partitions_def=self.days, backfill_policy=policy)
+        def clean(context: dg.AssetExecutionContext, sales: dict[str, str]) -> dict[str, str]:
+            return {key: value.strip("2") for key, value in sales.items()}
+
+        tags = {
+            "dagster/asset_partition_range_start": "2026-01-01",
+            "dagster/asset_partition_range_end": "2026-01-03",
+        }
+        assert lab.run(sales, clean, tags=tags).cache == {"sales": "computed", "clean": "computed"}
+        assert lab.run(sales, clean, tags=tags).cache == {"sales": "hit", "clean": "hit"}
+        assert [version.number for version in versions("sales", partition="2026-01-02", store=lab.store())] == [1]
+
+        @ml_asset(partitions_def=self.days)
+        def one_day(sales: str) -> str:
+            return sales
+
+        single = lab.run(sales, one_day, select=["one_day"], partition="2026-01-02")
+        assert single.value("one_day") == "2026-01-02" * 2
+
+    def test_range_wants_a_value_for_each_partition(self, lab: Lab) -> None:
+        @ml_asset(partitions_def=self.days, backfill_policy=dg.BackfillPolicy.single_run())
+        def sales():
+            return [1, 2]
+
+        tags = {
+            "dagster/asset_partition_range_start": "2026-01-01",
+            "dagster/asset_partition_range_end": "2026-01-03",
+        }
+        with pytest.raises(Exception, match="a dict with one value for each partition key, not a list"):
+            lab.run(sales, tags=tags)
+
+
+class Knob:
+    value = 1
+
+
+class TestChecks:
+    def test_checks_inside_the_asset_are_replayed(self, lab: Lab) -> None:
+        @ml_asset(check_specs=[dg.AssetCheckSpec("positive", asset="checked")])
+        def checked():
+            yield dg.Output([1, 2])
+            yield dg.AssetCheckResult(passed=True, check_name="positive", metadata={"least": 1})
+
+        for expected in ("computed", "hit"):
+            outcome = lab.run(checked)
+            assert outcome.cache == {"checked": expected}
+            (evaluation,) = outcome.result.get_asset_check_evaluations()
+            assert evaluation.passed
+            assert evaluation.metadata["least"].value == 1
+
+    def test_checks_in_a_materialize_result(self, lab: Lab) -> None:
+        @ml_asset(check_specs=[dg.AssetCheckSpec("seen", asset="checked")])
+        def checked() -> dg.MaterializeResult:
+            return dg.MaterializeResult(value=1, check_results=[dg.AssetCheckResult(passed=False, check_name="seen")])
+
+        for expected in ("computed", "hit"):
+            outcome = lab.run(checked)
+            assert outcome.cache == {"checked": expected}
+            assert [evaluation.passed for evaluation in outcome.result.get_asset_check_evaluations()] == [False]
+
+    def test_check_of_its_own_runs_on_a_hit(self, lab: Lab) -> None:
+        @dg.asset_check(asset=numbers)
+        def not_empty(numbers: list[int]) -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=bool(numbers))
+
+        for expected in ("computed", "hit"):
+            outcome = lab.run(numbers, asset_checks=[not_empty])
+            assert outcome.cache == {"numbers": expected}
+            assert [evaluation.passed for evaluation in outcome.result.get_asset_check_evaluations()] == [True]
+
+
+class TestResources:
+    def test_code_and_config_of_a_resource_count(self, lab: Lab) -> None:
+        source = """
+            import dagster as dg
+            from mlrepro import ml_asset
+
+            class Scale(dg.ConfigurableResource):
+                by: int
+
+                def apply(self, x):
+                    return x * self.by + {plus}
+
+            @ml_asset
+            def scaled(scale: Scale) -> int:
+                return scale.apply(10)
+        """
+        one = lab.module(source.format(plus=0))
+        assert lab.run(one.scaled, resources={"scale": one.Scale(by=2)}).cache == {"scaled": "computed"}
+        assert lab.run(one.scaled, resources={"scale": one.Scale(by=2)}).cache == {"scaled": "hit"}
+        assert lab.run(one.scaled, resources={"scale": one.Scale(by=3)}).cache == {"scaled": "computed"}
+        two = lab.module(source.format(plus=1))
+        assert lab.run(two.scaled, resources={"scale": two.Scale(by=2)}).value("scaled") == 21
+
+    def test_resource_that_is_ignored(self, lab: Lab) -> None:
+        from mlrepro import Cache
+
+        class Notifier(dg.ConfigurableResource):
+            channel: str
+
+        @ml_asset(cache=Cache(ignore_resources=("notifier",)))
+        def told(notifier: Notifier) -> int:
+            return 1
+
+        lab.run(told, resources={"notifier": Notifier(channel="a")})
+        assert lab.run(told, resources={"notifier": Notifier(channel="b")}).cache == {"told": "hit"}
+
+
+class TestBesideOthers:
+    def test_plain_assets_under_the_same_io_manager(self, lab: Lab) -> None:
+        @dg.asset
+        def plain() -> pd.DataFrame:
+            return pd.DataFrame({"x": [1, 2]})
+
+        @ml_asset
+        def size(plain: pd.DataFrame) -> int:
+            return plain.size
+
+        @dg.asset
+        def plain_again(size: int) -> int:
+            return size + 1
+
+        outcome = lab.run(plain, size, plain_again)
+        assert outcome.value("plain_again") == 3
+        assert outcome.data_version("plain") == versions("plain", store=lab.store())[0].stored.content_hash
+        assert lab.run(plain, size, plain_again).cache == {"size": "hit"}, "the plain asset ran to the same bytes"
+
+    def test_other_io_managers_in_both_directions(self, lab: Lab) -> None:
+        files = {"files": dg.FilesystemIOManager(base_dir=str(lab.folder / "files"))}
+
+        @dg.asset(io_manager_key="files")
+        def outside() -> list[int]:
+            return [1, 2]
+
+        @ml_asset
+        def inside(outside: list[int]) -> int:
+            return sum(outside)
+
+        @dg.asset(io_manager_key="files")
+        def out_again(inside: int) -> int:
+            return inside + 1
+
+        for expected in ("computed", "hit"):
+            outcome = lab.run(outside, inside, out_again, resources=files)
+            assert outcome.cache == {"inside": expected}
+            assert outcome.value("out_again") == 4
+
+    def test_ml_asset_under_another_io_manager_runs_uncached(self, lab: Lab) -> None:
+        files = {"files": dg.FilesystemIOManager(base_dir=str(lab.folder / "files"))}
+
+        @ml_asset(io_manager_key="files")
+        def elsewhere() -> int:
+            return 1
+
+        for _ in range(2):
+            assert lab.run(elsewhere, resources=files).cache == {}
+        assert elsewhere.get_asset_spec().code_version
+
+    def test_graph_asset_and_plain_ops(self, lab: Lab) -> None:
+        @dg.op
+        def one() -> int:
+            return 1
+
+        @dg.op
+        def plus(x: int) -> int:
+            return x + 1
+
+        @dg.graph_asset
+        def graph() -> int:
+            return plus(plus(one()))
+
+        @ml_asset
+        def after(graph: int) -> int:
+            return graph * 10
+
+        assert lab.run(graph, after).value("after") == 30
+        assert lab.run(graph, after).cache == {"after": "hit"}
+
+    def test_op_job_with_dynamic_outputs(self, lab: Lab) -> None:
+        @dg.op(out=dg.DynamicOut())
+        def fan():
+            for number in (1, 2):
+                yield dg.DynamicOutput(number, mapping_key=f"k{number}")
+
+        @dg.op
+        def double(x: int) -> int:
+            return 2 * x
+
+        @dg.op
+        def collect(xs: list[int]) -> int:
+            return sum(xs)
+
+        @dg.job(resource_defs={"io_manager": lab.io_manager()})
+        def dynamic():
+            collect(fan().map(double).collect())
+
+        assert dynamic.execute_in_process(instance=lab.instance).output_for_node("collect") == 6
+
+    def test_load_asset_value(self, lab: Lab) -> None:
+        lab.run(numbers)
+        defs = lab.definitions(numbers)
+        assert defs.load_asset_value("numbers", instance=lab.instance) == [1, 2, 3]
+
+    def test_ml_definitions_leaves_what_the_user_gave(self) -> None:
+        own = dg.FilesystemIOManager()
+        assert ml_definitions(assets=[numbers], resources={"io_manager": own}).resources["io_manager"] is own
+
+
+class TestMultiAsset:
+    def test_specs_and_materialize_results(self, lab: Lab) -> None:
+        @ml_multi_asset(specs=[dg.AssetSpec("x"), dg.AssetSpec("y", deps=["x"])])
+        def both():
+            yield dg.MaterializeResult("x", metadata={"n": 1})
+            yield dg.MaterializeResult("y")
+
+        assert lab.run(both).cache == {"x": "computed", "y": "computed"}
+        again = lab.run(both)
+        assert again.cache == {"x": "hit", "y": "hit"}
+        assert again.metadata("x")["n"] == 1
+
+    def test_optional_output_that_was_not_made_stays_unmade(self, lab: Lab) -> None:
+        @ml_multi_asset(outs={"always": dg.AssetOut(), "rarely": dg.AssetOut(is_required=False)})
+        def some():
+            yield dg.Output(1, "always")
+
+        assert lab.run(some).cache == {"always": "computed"}
+        assert lab.run(some).cache == {"always": "hit"}
+
+    def test_format_of_an_output_that_does_not_exist(self) -> None:
+        with pytest.raises(AssetDefinitionError, match="formats names the outputs nope, but it has x"):
+
+            @ml_multi_asset(outs={"x": dg.AssetOut()}, formats={"nope": "json"})
+            def anything():
+                return 1
