@@ -99,7 +99,7 @@ def find_version(store: Store, asset: Sequence[str], partition: str | None, data
             return version
         if position == 0 and partition is not None and _SHA256.fullmatch(data_version):
             manifest = _range_manifest(store, data_version)
-        if partition in manifest and version.stored.content_hash == manifest[partition]:
+        if partition is not None and manifest.get(partition) == version.stored.content_hash:
             return version
     return None
 

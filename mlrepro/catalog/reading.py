@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any
 
 from mlrepro.catalog.history import Version, find_number, versions_of
 from mlrepro.catalog.names import VersionName, parse_version_name
@@ -11,8 +11,6 @@ from mlrepro.errors import StoreError, UnknownVersionError
 from mlrepro.resources.location import default_scope, default_store_url
 from mlrepro.store import Store, open_store
 from mlrepro.versioning import Change, Evidence, differences
-
-T = TypeVar("T")
 
 
 def find_store(store: Store | str | None = None, *, scope: str | None = None) -> Store:
@@ -81,14 +79,6 @@ def version(
     if found is None:
         raise unknown_version(opened, parsed, partition)
     return found
-
-
-@overload
-def load(name: str, as_type: type[T], **where: Any) -> T: ...
-
-
-@overload
-def load(name: str, as_type: None = None, **where: Any) -> Any: ...
 
 
 def load(

@@ -248,8 +248,9 @@ class StepRun:
                 f"computed again, {', '.join(differing)} came out with other bytes than in run"
                 f" {found.record['run_id']} by {found.record['who']} (input hash {key.input_hash[:12]})"
             )
-        for name in computed:
-            yield self._event(name, Replayed(None), recorded[name], {"mlrepro/verified": True})
+        for name, output in computed.items():
+            value = output.value if output.has_value else Replayed(None)
+            yield self._event(name, value, recorded[name], {"mlrepro/verified": True})
 
     # --- calling the function
 
@@ -263,7 +264,7 @@ class StepRun:
         dagster_type = self.step_context.op_def.input_def_named(name).dagster_type
         checked = dagster_type.type_check(self.step_context.for_type(dagster_type), loaded)
         if not checked.success:
-            raise dg.DagsterTypeCheckDidNotPass(
+            raise dg.DagsterTypeCheckDidNotPass(  # type: ignore[no-untyped-call]  # Dagster leaves it untyped
                 description=(
                     f'Type check failed for step input "{name}" - expected type "{dagster_type.display_name}".'
                     f" Description: {checked.description}"
@@ -314,11 +315,12 @@ class StepRun:
 
     def _store(self) -> Store | None:
         """Open the store of the step's IO manager; None if its values go somewhere else."""
-        for name in self._asset_outputs():
-            manager = self.step_context.get_io_manager(StepOutputHandle(self.step_context.step.key, name))
-            if not isinstance(manager, InputHashIOManager):
-                return None
-        return manager.open_store(self.step_context.instance)
+        handles = [StepOutputHandle(self.step_context.step.key, name) for name in self._asset_outputs()]
+        managers = [self.step_context.get_io_manager(handle) for handle in handles]
+        ours = [manager for manager in managers if isinstance(manager, InputHashIOManager)]
+        if not ours or len(ours) < len(managers):
+            return None
+        return ours[0].open_store(self.step_context.instance)
 
     def _needed_downstream(self) -> bool:
         layer = self.step_context.job_def.asset_layer

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
@@ -213,7 +213,7 @@ def sources_blob(key: StepKey) -> bytes:
 def metadata_to_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Write Dagster metadata as JSON, each value as Dagster itself writes it."""
     event = dg.AssetMaterialization("metadata", metadata=metadata)
-    return {name: json.loads(serialize_value(value)) for name, value in event.metadata.items()}
+    return {name: json.loads(serialize_value(cast("Any", value))) for name, value in event.metadata.items()}
 
 
 def metadata_from_json(written: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def metrics(value: Any) -> dict[str, float | int]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    # True and False are numbers to Python, not to someone who looks at a plot
+    return type(value) is not bool and isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def _number(value: Any) -> float | int:

@@ -45,11 +45,13 @@ def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreEr
 
 
 def _job(context: dg.InputContext, key: dg.AssetKey) -> dg.JobDefinition | None:
-    """Find a job that computes an asset; None where it is not an `@ml_asset` of this code location."""
+    """Find a job that computes an asset; None where it is not an `@ml_asset` that can be computed here."""
     repository = repository_of(context.step_context)
-    if repository is None or not repository.asset_graph.has(key):
+    own = context.step_context.job_def
+    graph = repository.asset_graph if repository is not None else own.asset_layer.asset_graph
+    if not graph.has(key):
         return None
-    node = repository.asset_graph.get(key)
+    node = graph.get(key)
     if not node.is_materializable or computation_of(node.assets_def.node_def) is None:
         return None
-    return repository.get_implicit_job_def_for_assets([key])
+    return own if repository is None else repository.get_implicit_job_def_for_assets([key])

@@ -50,7 +50,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
 
     def __init__(self, store: ReproStore | None = None, **data: Any) -> None:
         # Dagster passes None for a nested resource that is not given, and so never reaches a field's default
-        super().__init__(store=store or ReproStore(), **data)
+        super().__init__(**{**data, "store": store or ReproStore()})
 
     def open_store(self, instance: dg.DagsterInstance | None = None) -> Store:
         """Open the store; a Dagster instance tells the folder where nothing else does."""

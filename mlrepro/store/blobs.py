@@ -1,20 +1,20 @@
 """Blobs: immutable bytes named by their sha256, written whole or not at all and checked on every read."""
 
 import contextlib
-import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
+from mlrepro.store import pieces
 from mlrepro.store.hashing import Sha256
 from mlrepro.store.keys import blob_key, check_sha256, damaged_key
-from mlrepro.store.objects import CHUNK, Buffer, Objects, Spool, failed
+from mlrepro.store.objects import CHUNK, Buffer, Objects, Spool
+from mlrepro.store.pieces import Reading
 
 _GATHERED: Final = 256 * 1024
-_SMALL: Final = 1024 * 1024
 
 _T = TypeVar("_T")
 
@@ -71,6 +71,7 @@ class Sink:
             with self._blobs.objects.spool(self._scope) as self._spool:
                 yield
                 self._flush()
+                self._spool.sync()
                 self.blob = Blob(self._hash.hexdigest(), self._hash.size)
                 self._blobs.keep(self._spool, self._scope, self.blob)
         finally:
@@ -96,6 +97,10 @@ class Sink:
             for start in range(0, len(view), CHUNK):
                 self._pass_on(view[start : start + CHUNK])
         return len(view)
+
+    def catch_up(self) -> None:
+        """Wait until what was written is hashed. Who makes new memory for every write calls this now and then."""
+        self._hash.catch_up()
 
     def _flush(self) -> None:
         if self._gathered:
@@ -173,38 +178,39 @@ class Blobs:
             BlobMissingError: No readable scope has it.
             BlobDamagedError: Every scope that has it has other bytes under its name.
         """
-        return self._first_good(blob, partial(_into_memory, max(blob.size, 0)))
+        return self._first_good(blob, pieces.into_memory(max(blob.size, 0)))
 
     def read_small(self, digest: str) -> bytes:
         """A blob's bytes where its size is not known. Raises as ``read``."""
-        return self._first_good(Blob(digest, -1), _gather)
+        return self._first_good(Blob(digest, -1), pieces.into_bytes)
 
     def save(self, blob: Blob, path: Path) -> None:
         """Write a blob's checked bytes to a new file, in bounded memory. Raises as ``read``; then there is no file."""
         try:
-            self._first_good(blob, partial(_into_file, path))
+            self._first_good(blob, pieces.into_file(path))
         except BaseException:
             path.unlink(missing_ok=True)
             raise
 
     def verify(self, digest: str) -> None:
         """Read a blob in bounded memory and throw it away. Raises as ``read``."""
-        self._first_good(Blob(digest, -1), _drain)
+        self._first_good(Blob(digest, -1), pieces.away)
 
     def put_aside(self, digest: str) -> None:
         """Check a blob in every readable scope and move what is damaged out of the way. Raises nothing for damage."""
-        with contextlib.suppress(BlobMissingError, BlobDamagedError):
-            self.verify(digest)
+        for scope in self._scopes:
+            with contextlib.suppress(BlobMissingError, BlobDamagedError):
+                Blobs(self.objects, (scope,)).verify(digest)
 
-    def _first_good(self, blob: Blob, consume: "Callable[[_Opener], tuple[_T, str, int] | None]") -> _T:
+    def _first_good(self, blob: Blob, reading: Reading[_T]) -> _T:
         check_sha256(blob.digest, "content hash")
         damaged: list[str] = []
         for scope in self._scopes:
             opener = partial(self.objects.chunks, blob_key(scope, blob.digest))
-            outcome = consume(opener)
+            outcome = reading(opener, overlap=self.objects.remote)
             if outcome is not None and outcome[1] != blob.digest:
-                # Read again before anything is moved: a line or a memory that failed once proves nothing about the blob.
-                outcome = consume(opener)
+                # Read again before anything is moved: a line that failed once proves nothing about the blob.
+                outcome = reading(opener, overlap=self.objects.remote)
             if outcome is None:
                 continue
             value, digest, size = outcome
@@ -216,8 +222,8 @@ class Blobs:
         expected = f" of {blob.size:,} bytes" if blob.size >= 0 else ""
         if damaged:
             raise BlobDamagedError(
-                f"The object {blob.digest}{expected} in {self.objects.url} is damaged: scope {'; scope '.join(damaged)}. "
-                "It has to be computed or uploaded again"
+                f"The object {blob.digest}{expected} in {self.objects.url} is damaged: "
+                f"scope {'; scope '.join(damaged)}. It has to be computed or uploaded again"
             )
         raise BlobMissingError(
             f"The object {blob.digest}{expected} is not in {self.objects.url} "
@@ -231,68 +237,8 @@ class Blobs:
         with contextlib.suppress(StoreError):
             aside = damaged_key(scope, digest)
             self.objects.move(blob_key(scope, digest), aside)
-            pieces = self.objects.chunks(aside)
-            if pieces is not None and _digest(pieces)[0] == digest:
+            moved = pieces.away(partial(self.objects.chunks, aside), overlap=False)
+            if moved is not None and moved[1] == digest:
                 # Someone healed it between our reading and our moving.
                 self.objects.move(aside, blob_key(scope, digest))
             self._distrusted.discard((scope, digest))
-
-
-class _Opener(Protocol):
-    def __call__(self, into: memoryview | None = None) -> Iterator[memoryview] | None: ...
-
-
-def _digest(pieces: Iterator[memoryview]) -> tuple[str, int]:
-    sha256 = Sha256()
-    for piece in pieces:
-        sha256.update(piece)
-    return sha256.hexdigest(), sha256.size
-
-
-def _into_memory(size: int, opener: _Opener) -> tuple[memoryview, str, int] | None:
-    memory = _memory(size)
-    pieces = opener(memory)
-    return None if pieces is None else (memory, *_digest(pieces))
-
-
-def _gather(opener: _Opener) -> tuple[bytes, str, int] | None:
-    pieces = opener()
-    if pieces is None:
-        return None
-    data = b"".join(pieces)
-    return data, *_digest(iter([memoryview(data)]))
-
-
-def _drain(opener: _Opener) -> tuple[None, str, int] | None:
-    pieces = opener()
-    return None if pieces is None else (None, *_digest(pieces))
-
-
-def _into_file(path: Path, opener: _Opener) -> tuple[None, str, int] | None:
-    pieces = opener()
-    if pieces is None:
-        return None
-    sha256 = Sha256()
-    try:
-        with path.open("wb", buffering=0) as file:
-            for piece in pieces:
-                sha256.update(piece)
-                rest = piece
-                while rest:
-                    rest = rest[file.write(rest) :]
-    except OSError as error:
-        raise failed("write", str(path), error) from error
-    finally:
-        sha256.stop()
-    return None, sha256.hexdigest(), sha256.size
-
-
-def _memory(size: int) -> memoryview:
-    """Fresh memory for a blob; large ones come from the system directly, which saves filling them with zeros."""
-    if size < _SMALL:
-        return memoryview(bytearray(size))
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(memory)

@@ -103,11 +103,13 @@ def read(objects: Objects, scope: str, history: tuple[str, ...], number: int) ->
         raise UnknownVersionError(f"{'/'.join(history)} has no entry {number} in scope {scope!r} of {objects.url}")
     try:
         record = records.from_bytes(data)
-        name, body = tuple(record["history"]), record["entry"]
-        if record["number"] != number or not isinstance(body, dict):
-            raise ValueError("it does not hold what its name says")
+        name, body = tuple(record["history"]), dict(record["entry"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"Entry {objects.url.rstrip('/')}/{key} is damaged: {error}. Restore it from a backup") from error
+        raise StoreError(
+            f"Entry {objects.url.rstrip('/')}/{key} is damaged: {error}. Restore it from a backup"
+        ) from error
+    if record.get("number") != number:
+        raise StoreError(f"Entry {objects.url.rstrip('/')}/{key} is damaged: it holds another one's bytes")
     if name != history:
         # A file system that does not tell A from a would mix two histories up.
         raise StoreError(
@@ -154,7 +156,10 @@ def _name_inside(objects: Objects, folder: str) -> tuple[str, ...] | None:
     try:
         return tuple(records.from_bytes(data)["history"]) if data else None
     except (ValueError, KeyError, TypeError):
-        warnings.warn(f"The first entry in {objects.url.rstrip('/')}/{folder} is damaged, so its history is left out", stacklevel=2)
+        warnings.warn(
+            f"The first entry in {objects.url.rstrip('/')}/{folder} is damaged, so its history is left out",
+            stacklevel=2,
+        )
         return None
 
 

@@ -19,6 +19,7 @@ LAST_ENTRY: Final = 10**ENTRY_DIGITS - 1
 
 _LONGEST_SEGMENT: Final = 200
 _KEPT_OF_LONG: Final = 120
+_SCRATCH: Final = "tmp"
 _SHORTENED: Final = "~"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SCOPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -27,9 +28,9 @@ _SCOPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 def encode_segment(text: str) -> str:
     r"""Turn any text into one safe path segment; different texts give different segments.
 
-    Letters, digits, ``_`` and ``-`` stay as they are, everything else is percent-encoded as UTF-8. A leading dot and the dot
-    of a final ``.json`` are encoded too, so that no name is hidden, climbs up, or looks like a record. What would be
-    longer than 200 bytes is cut and ends in ``~`` and the sha256 of the whole text.
+    Letters, digits, ``_``, ``-`` and ``.`` stay as they are, everything else is percent-encoded as UTF-8. A leading dot
+    and the dot of a final ``.json`` are encoded too, so that no name is hidden, climbs up, or looks like a record. What
+    would be longer than 200 bytes is cut and ends in ``~`` and the sha256 of the whole text.
 
     Args:
         text: The user's string. It may not be empty.
@@ -45,7 +46,9 @@ def encode_segment(text: str) -> str:
         ('churn%20model%2Fv1', '%2E.')
     """
     if not text:
-        raise StoreError("An empty name cannot be a part of a path in the store: give the asset, partition or channel a name")
+        raise StoreError(
+            "An empty name cannot be a part of a path in the store: give the asset, partition or channel a name"
+        )
     encoded = quote(text.encode("utf-8", "surrogatepass"), safe="").replace(_SHORTENED, "%7E")
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
@@ -96,6 +99,11 @@ def check_sha256(text: str, what: str) -> str:
     if not isinstance(text, str) or not _SHA256.fullmatch(text):
         raise StoreError(f"{text!r} is not a {what}: expected 64 hexadecimal digits in lower case")
     return text
+
+
+def scratch_key(scope: str) -> str:
+    """The folder for what has no name yet; a killed writer leaves its remains here and nowhere else."""
+    return f"{scope}/{_SCRATCH}"
 
 
 def blob_key(scope: str, digest: str) -> str:

@@ -13,6 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 from mlrepro.errors import StoreError
+from mlrepro.store.keys import scratch_key
 from mlrepro.store.objects import CHUNK, Buffer, failed
 
 
@@ -27,6 +28,7 @@ class LocalObjects:
     """
 
     ordered = False
+    remote = False
 
     def __init__(self, root: Path, *, url: str, durable: bool = True) -> None:
         self.root = root
@@ -36,7 +38,7 @@ class LocalObjects:
     def check(self, scope: str) -> None:
         """See Objects. A scratch file proves that the scope can be written; hard links prove put-if-absent."""
         with self._spool(scope, "probe the store in") as spool:
-            first, second = (self._file(f"{scope}/tmp/{uuid.uuid4().hex}.probe") for _ in range(2))
+            first, second = (self._file(f"{scratch_key(scope)}/{uuid.uuid4().hex}.probe") for _ in range(2))
             try:
                 os.link(spool.path, first)
                 with contextlib.suppress(FileExistsError):
@@ -44,7 +46,9 @@ class LocalObjects:
                     raise StoreError(f"The file system of {self.url} ignores put-if-absent, so it cannot hold a store")
             except OSError as error:
                 if error.errno in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}:
-                    message = f"The file system of {self.url} has no hard links, which put-if-absent needs: use another one"
+                    message = (
+                        f"The file system of {self.url} has no hard links, which put-if-absent needs: use another one"
+                    )
                     raise StoreError(message) from error
                 raise failed("write to the store in", self.url, error) from error
             finally:
@@ -104,7 +108,7 @@ class LocalObjects:
 
     @contextlib.contextmanager
     def _spool(self, scope: str, doing: str) -> Iterator["LocalSpool"]:
-        folder = self._file(f"{scope}/tmp")
+        folder = self._file(scratch_key(scope))
         path = folder / f"{os.getpid()}-{uuid.uuid4().hex}"
         try:
             self._make_folder(folder)
@@ -241,7 +245,7 @@ class LocalSpool:
         self.sync()
         target = self._objects.root / key
         try:
-            self._objects._make_folder(target.parent)  # noqa: SLF001
+            self._objects._make_folder(target.parent)
             self.path.replace(target)
         except OSError as error:
             raise failed("write", str(target), error) from error

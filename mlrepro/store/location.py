@@ -31,7 +31,9 @@ _BUCKETS: Final[dict[str, Callable[..., Any]]] = {
     "abfs": AzureStore,
     "abfss": AzureStore,
 }
-_KNOWN: Final = "file:///folder, a plain path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, memory://name"
+_KNOWN: Final = (
+    "file:///folder, a plain path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, memory://name"
+)
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -86,10 +88,15 @@ def _folder(path: Path, url: str, options: Mapping[str, str]) -> LocalObjects:
 
 def _bucket(scheme: str, bucket: str, url: str, options: Mapping[str, str]) -> Any:
     settings = dict(options)
-    client = {**_CLIENT, **{key: settings.pop(key) for key in ("timeout", "connect_timeout") if key in settings}}
+    client: dict[str, Any] = dict(_CLIENT)
+    client.update((key, settings.pop(key)) for key in _CLIENT if key in settings)
     if scheme.startswith("s3"):
-        settings.setdefault("region", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1")
-        endpoint = settings.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        settings.setdefault(
+            "region", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        )
+        endpoint = (
+            settings.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        )
         if endpoint:
             settings["endpoint"] = endpoint
     if settings.get("endpoint", "").startswith("http://"):

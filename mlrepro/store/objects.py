@@ -22,6 +22,9 @@ class Spool(Protocol):
     def write(self, data: Buffer) -> None:
         """Add bytes; they are neither changed nor kept after the call."""
 
+    def sync(self) -> None:
+        """Make the bytes survive a power cut where that can be done before they have a name."""
+
     def publish(self, key: str) -> None:
         """Make all bytes appear under the key at once, replacing what may be there."""
 
@@ -31,11 +34,13 @@ class Objects(Protocol):
 
     Attributes:
         url: The root, as a person would write it.
+        remote: Whether reading waits for a network.
         ordered: Whether ``names`` lists a folder in text order, so that its first is the newest entry.
     """
 
     url: str
     ordered: bool
+    remote: bool
 
     def check(self, scope: str) -> None:
         """Raise StoreError unless the scope can be written and put-if-absent holds."""
@@ -85,5 +90,5 @@ class Objects(Protocol):
 
 def failed(doing: str, where: str, cause: BaseException) -> StoreError:
     """A StoreError that says what was tried, where, and what the place answered."""
-    reason = str(cause).split("\n\nDebug source", maxsplit=1)[0].strip() or type(cause).__name__
-    return StoreError(f"Could not {doing} {where}: {reason}")
+    reason = getattr(cause, "strerror", None) or str(cause).split("\n\nDebug source", maxsplit=1)[0].strip()
+    return StoreError(f"Could not {doing} {where}: {reason or type(cause).__name__}")

@@ -8,7 +8,7 @@ from mlrepro.errors import StoreError
 
 
 def to_bytes(record: Mapping[str, Any]) -> bytes:
-    """A record as canonical JSON: sorted keys, UTF-8, one line.
+    r"""A record as canonical JSON: sorted keys, UTF-8, one line.
 
     Args:
         record: What JSON can say: None, bool, int, finite float, str, lists and objects of them.
@@ -21,7 +21,7 @@ def to_bytes(record: Mapping[str, Any]) -> bytes:
 
     Example:
         >>> to_bytes({"b": 1, "a": "é"}).decode()
-        '{"a":"é","b":1}\\n'
+        '{"a":"é","b":1}\n'
     """
     try:
         text = json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

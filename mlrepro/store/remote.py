@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,23 @@ _PARTS_AT_ONCE: Final = 4
 
 # obstore raises Python's own FileNotFoundError for a missing object, its own errors for the rest, and plain
 # ValueError or OSError for what never reached the network.
+# What a bucket answers, and what helps. In this order: the first that occurs in the answer counts.
+_NO_RIGHT: Final = "These credentials lack the right: they must read, write and list below the store's URL"
+_ADVICE: Final = {
+    "NoSuchBucket": "The bucket does not exist: create it, or correct the store's URL",
+    "InvalidAccessKeyId": "The credentials are wrong: check the access key",
+    "SignatureDoesNotMatch": "The credentials are wrong: check the secret key",
+    "ExpiredToken": "The credentials have expired: renew them",
+    "InvalidToken": "The credentials are wrong: check the session token",
+    "RequestTimeTooSkewed": "The clock of this machine is wrong: set it",
+    "AuthorizationHeaderMalformed": "The region is wrong: set AWS_REGION, or the option region",
+    "PermanentRedirect": "The region or the endpoint is wrong: set AWS_REGION and AWS_ENDPOINT_URL",
+    "AccessDenied": _NO_RIGHT,
+    "403 Forbidden": _NO_RIGHT,
+    "error sending request": "It cannot be reached: check the endpoint and the network",
+}
+_MESSAGE: Final = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+
 _ERRORS: Final = (BaseError, OSError, ValueError)
 
 
@@ -32,6 +50,7 @@ class ObstoreObjects:
     """
 
     ordered = True
+    remote = True
 
     def __init__(self, store: Any, prefix: str, *, url: str) -> None:
         self._store = store
@@ -42,7 +61,13 @@ class ObstoreObjects:
         """See Objects. One marker a scope is put twice at most: a store that takes it twice ignores put-if-absent."""
         key = f"{scope}/store.json"
         marker = b'{"schema":%d}\n' % STORE_SCHEMA
-        if self.create(key, marker) and self.create(key, marker):
+        try:
+            ignored = self.create(key, marker) and self.create(key, marker)
+        except StoreError:
+            # A bucket that is missing refuses writes as forbidden, but says so when it is read.
+            self.get(key)
+            raise
+        if ignored:
             raise StoreError(
                 f"{self.url} ignores put-if-absent (If-None-Match: *), so two writers could overwrite each other. "
                 "Use a store that honours it: Amazon S3, Google Cloud Storage, Azure, MinIO, SeaweedFS, Ceph, a folder"
@@ -184,9 +209,14 @@ class ObstoreObjects:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def _failed(self, doing: str, key: str, cause: BaseException) -> StoreError:
-        if "NoSuchBucket" in str(cause):
-            return StoreError(f"The bucket of {self.url} does not exist: create it, or correct the store's URL")
-        return failed(doing, f"{self.url.rstrip('/')}/{key}", cause)
+        text = str(cause)
+        where = f"{self.url.rstrip('/')}/{key}"
+        for code, advice in _ADVICE.items():
+            if code in text:
+                said = _MESSAGE.search(text)
+                answer = f"{code}: {said.group(1)}" if said else code
+                return StoreError(f"Could not {doing} {where} ({answer}). {advice}")
+        return failed(doing, where, cause)
 
     def _no_bucket(self, error: FileNotFoundError) -> None:
         """S3 answers a missing bucket like a missing object; only its text tells the two apart."""
@@ -209,6 +239,9 @@ class RemoteSpool:
         except OSError as error:
             raise failed("write", f"a temporary file for {self._objects.url}", error) from error
 
+    def sync(self) -> None:
+        """See Spool; a bucket keeps what it has taken."""
+
     def publish(self, key: str) -> None:
         """See Spool."""
         self._file.seek(0)
@@ -216,6 +249,6 @@ class RemoteSpool:
             self._objects.upload(key, self._file.read(), multipart=False)
         else:
             self._file.rollover()
-            body = self._file._file  # type: ignore[attr-defined]  # noqa: SLF001 - obstore wants a plain file
+            body: Any = self._file._file  # obstore wants a plain file
             assert isinstance(body, io.BufferedRandom)
             self._objects.upload(key, body, multipart=True)

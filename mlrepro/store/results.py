@@ -6,15 +6,18 @@ old), and ``<input hash>.deviations`` for computations of the same input that ga
 GET: replacements are looked at only where the first record will not do.
 """
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mlrepro.errors import StoreError
 from mlrepro.store import history, records
 from mlrepro.store.keys import check_sha256, result_history, result_key
 from mlrepro.store.objects import Objects
+
+_PAUSE: Final = 0.05
 
 Usable = Callable[[dict[str, Any]], bool]
 """Whether a record will do: its blobs are there, it is young enough."""
@@ -44,7 +47,9 @@ def put(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]
     while not objects.create(key, data):
         found = objects.get(key)
         if found is None:
-            continue  # Removed between the two: the place is free again.
+            # A bucket may refuse one of two writers and then lose the other: the place is free again.
+            time.sleep(_PAUSE)
+            continue
         standing = _parse(objects, key, found)
         if standing is not None:
             return standing, False
@@ -108,6 +113,7 @@ def _parse(objects: Objects, key: str, data: bytes) -> dict[str, Any] | None:
         return records.from_bytes(data)
     except ValueError as error:
         warnings.warn(
-            f"The result record {objects.url.rstrip('/')}/{key} is damaged and counts as a cache miss: {error}", stacklevel=2
+            f"The result record {objects.url.rstrip('/')}/{key} is damaged and counts as a cache miss: {error}",
+            stacklevel=2,
         )
         return None

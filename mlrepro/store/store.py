@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from mlrepro.errors import BlobDamagedError, BlobMissingError
 from mlrepro.store import export, results
 from mlrepro.store import history as histories_
 from mlrepro.store.blobs import Blob, Blobs, Sink, Source
 from mlrepro.store.formats import get_format
+from mlrepro.store.formats.parts import parts_of
 from mlrepro.store.history import Entry, Make
 from mlrepro.store.keys import check_scope
 from mlrepro.store.location import open_objects
@@ -30,13 +32,13 @@ def open_store(
     """Open a store. Nothing is read or written until it is used.
 
     Args:
-        url: ``file:///folder``, a plain path, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or ``memory://name``, which is
-            shared by all who open it in one process and ends with it.
+        url: ``file:///folder``, a plain path, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or ``memory://name``, which
+            all who open it in one process share and which ends with it.
         scope: Whose results and histories are written, and looked up first.
         read_scopes: Scopes that are looked in after the own one, in order.
         options: What overrides the environment. A bucket takes obstore's keys: ``endpoint``, ``region``,
-            ``access_key_id``, ``secret_access_key``, ``session_token``, …; a folder takes ``durable``: ``"false"`` leaves
-            out fsync.
+            ``access_key_id``, ``secret_access_key``, ``session_token``, …; a folder takes ``durable``: ``"false"``
+            leaves out fsync.
 
     Returns:
         The store. It can be pickled, and opens itself again in another process.
@@ -99,7 +101,7 @@ class Store:
 
     # Values
 
-    def write_value(self, value: object, *, format: str | None = None, scope: str | None = None) -> StoredValue:  # noqa: A002
+    def write_value(self, value: object, *, format: str | None = None, scope: str | None = None) -> StoredValue:
         """Store a value in the best format that can hold it.
 
         Args:
@@ -124,7 +126,7 @@ class Store:
         self.check()
         return write(value, Sink(self._blobs, self._own(scope)), format)
 
-    def hash_value(self, value: object, *, format: str | None = None) -> StoredValue:  # noqa: A002
+    def hash_value(self, value: object, *, format: str | None = None) -> StoredValue:
         """What ``write_value`` would return, without storing anything."""
         return write(value, Sink(None, self.scope), format)
 
@@ -160,6 +162,18 @@ class Store:
         blobs = self._blobs if scope is None else Blobs(self._objects, (check_scope(scope),))
         return blobs.find(digest, size) is not None
 
+    def has_value(self, stored: StoredValue) -> bool:
+        """Whether a value's blob, and for folders and trees each of their parts, exists with the right size."""
+        if not self.has_blob(stored.content_hash, stored.size):
+            return False
+        if not stored.parts_size:
+            return True
+        try:
+            parts = parts_of(Source(self._blobs, Blob(stored.content_hash, stored.size)), stored)
+            return all(self.has_blob(part.digest, part.size) for part in parts)
+        except (BlobMissingError, BlobDamagedError):
+            return False
+
     def verify_blob(self, digest: str) -> None:
         """Read an object and check its bytes.
 
@@ -187,8 +201,8 @@ class Store:
 
         Args:
             stored: What ``write_value`` returned.
-            path: Where to. An existing file is replaced once the bytes are checked; an existing folder is refused, unless
-                it is empty.
+            path: Where to. An existing file is replaced once the bytes are checked; an existing folder is refused,
+                unless it is empty.
 
         Returns:
             The path.
@@ -236,14 +250,14 @@ class Store:
     ) -> dict[str, Any]:
         """Append a record that serves where the standing one will not do any more.
 
-        For a result whose blobs are gone and whose recomputation gave something else, or one that became too old. The first
-        record stays; ``get_result(usable=…)`` finds the newest replacement.
+        For a result whose blobs are gone and whose recomputation gave something else, or one that became too old. The
+        first record stays; ``get_result(usable=…)`` finds the newest replacement.
 
         Args:
             input_hash: 64 hex digits.
             record: The new record.
-            lost: Digests that the standing record names and that could not be read. Those that are damaged are moved out
-                of the way, so that ``has_blob`` sees in every process that they are gone.
+            lost: Digests that the standing record names and that could not be read. Those that are damaged are moved
+                out of the way, so that ``has_blob`` sees in every process that they are gone.
             scope: Where to; by default the own scope.
 
         Returns:
@@ -270,8 +284,8 @@ class Store:
 
         Args:
             history: Its name, such as ``("versions", "churn_model", "_")``.
-            make: Called with the newest entry (None at the beginning); returns the next body, or None to append nothing. It
-                is called again after each lost race.
+            make: Called with the newest entry (None at the beginning); returns the next body, or None to append
+                nothing. It is called again after each lost race.
             scope: Whose history; by default the own scope's.
 
         Returns:

@@ -8,10 +8,10 @@ import hashlib
 import os
 import sys
 from pathlib import Path, PurePath
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning import instances
+from mlrepro.versioning.checkout import portable
 from mlrepro.versioning.constant_paths import UNKNOWN, Evaluator
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.lookup import Found, Scope
@@ -73,7 +73,7 @@ def matters(syntax: Syntax, found: list[Found]) -> bool:
         return True
     for number, target in enumerate(found):
         value = target.value
-        if value is os.environ or value is sys.modules:
+        if _of_environ(value) or value is sys.modules:
             return True
         if number in syntax.targets:
             name = target.dotted or _dotted_of(value)
@@ -85,6 +85,13 @@ def matters(syntax: Syntax, found: list[Found]) -> bool:
             elif name in _NAMED or name.startswith(_PROCESSES) or _opens(name) is not None:
                 return True
     return False
+
+
+def _of_environ(value: Any) -> bool:
+    """Whether something is ``os.environ``, or one of its methods taken as a value."""
+    if isinstance(value, MethodType):
+        value = value.__self__
+    return value is os.environ or value is getattr(os, "environb", None)
 
 
 def _opens(name: str) -> bool | None:
@@ -124,14 +131,14 @@ def read(
     environment: dict[int, int] = {}
     for number, site in syntax.sites:
         target = found[number]
-        if target.value is os.environ or target.value is getattr(os, "environb", None):
+        if _of_environ(target.value):
             environment[number] = environment.get(number, 0) + reader.environ(site, target)
         elif isinstance(site, ast.Call):
             reader.call(site, target)
         elif isinstance(site, ast.Subscript) and target.value is sys.modules:
             reader.module(site, reader.evaluator.value(site.slice))
     for number, target in enumerate(found):
-        if target.value is os.environ and environment.get(number, 0) < syntax.uses[number]:
+        if _of_environ(target.value) and environment.get(number, 0) < syntax.uses[number]:
             reader.report(
                 "environment variable",
                 "os.environ is read as a whole, or by names that are computed",
@@ -164,15 +171,18 @@ class _Surroundings:
     def environ(self, site: ast.AST, target: Found) -> bool:
         """One use of ``os.environ``; whether it is understood."""
         key: ast.AST | None = None
-        if isinstance(site, ast.Subscript) and not target.attrs:
+        attrs = target.attrs
+        if isinstance(target.value, MethodType):
+            attrs = (target.value.__name__,)
+        if isinstance(site, ast.Subscript) and not attrs:
             if isinstance(site.ctx, ast.Store):
                 return True
             key = site.slice
         elif isinstance(site, ast.Compare):
             key = site.left
-        elif isinstance(site, ast.Call) and target.attrs in (("get",), ("setdefault",), ("pop",), ("__getitem__",)):
+        elif isinstance(site, ast.Call) and attrs in (("get",), ("setdefault",), ("pop",), ("__getitem__",)):
             key = site.args[0] if site.args else None
-        elif isinstance(site, ast.Call) and target.attrs in (("update",), ("clear",)):
+        elif isinstance(site, ast.Call) and attrs in (("update",), ("clear",)):
             return True
         if key is None:
             return False
@@ -309,7 +319,7 @@ class _Surroundings:
 
     def _file(self, path: str | bytes | PurePath, line: int, *, listing: bool = False) -> None:
         file = Path(os.fsdecode(path))
-        shown = instances.portable(self.walker, str(file))
+        shown = portable(str(file))
         self.node.parts.append(b"file " + shown.encode("utf-8", "surrogatepass"))
         try:
             status = file.stat()

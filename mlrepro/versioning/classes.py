@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from mlrepro.versioning import instances
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.lookup import Scope, path_of
 from mlrepro.versioning.origin import module_file
@@ -220,6 +221,9 @@ def _cells(cls: type) -> dict[str, types.CellType]:
 def _without_source(walker: "Walker", node: Node, cls: type) -> None:
     """A class made by a call, or edited after its import: its hints are all there is to its fields."""
     node.parts.append(b"made")
+    compiled = instances.compiled_file(cls.__module__)
+    if compiled:
+        node.parts.append(instances.file_digest(compiled))
     annotations = vars(cls).get("__annotations__")
     if isinstance(annotations, dict):
         for key, hint in annotations.items():
@@ -247,6 +251,8 @@ def _members(walker: "Walker", node: Node, cls: type, body: _Body | None) -> Non
             continue
         if config and name in schema_fields:
             continue
+        if name == "model_config" and body is not None and "__pydantic_fields__" in namespace:
+            continue  # written in the statement, or a base class's
         if isinstance(value, (types.GetSetDescriptorType, types.MemberDescriptorType)):
             continue
         if issubclass(cls, enum.Enum) and (name in cls.__members__ or _sunder(name, value)):
@@ -281,15 +287,18 @@ def _generated(cls: type, value: Any) -> bool:
     if type(function) is not FunctionType:
         return False
     filename = function.__code__.co_filename
-    if filename.startswith("<attrs generated"):
+    module = str(function.__globals__.get("__name__"))
+    if filename.startswith("<attrs generated") or (
+        module.startswith("pydantic.") and "__pydantic_fields__" in vars(cls)
+    ):
         return True
     made = "__dataclass_fields__" in vars(cls) or "_fields" in vars(cls)
-    return made and (filename == "<string>" or function.__globals__.get("__name__") == "dataclasses")
+    return made and (filename == "<string>" or module == "dataclasses")
 
 
 def _sunder(name: str, value: Any) -> bool:
     if _SUNDER.match(name):
-        return type(getattr(value, "__func__", value)) is not FunctionType or name in ("_generate_next_value_",)
+        return type(getattr(value, "__func__", value)) is not FunctionType or name == "_generate_next_value_"
     return name == "__new__" or name in (
         "_member_map_",
         "_value2member_map_",

@@ -195,11 +195,10 @@ def _local_bindings(body: ast.AST) -> dict[str, list[Any]]:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             simple.add(id(node.targets[0]))
             bound.setdefault(node.targets[0].id, []).append(node.value)
-        elif (
-            isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name)
-        ) or isinstance(node, ast.NamedExpr):
+        elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and isinstance(node.target, ast.Name):
             simple.add(id(node.target))
-            bound.setdefault(node.target.id, []).append(node.value)
+            if node.value is not None:
+                bound.setdefault(node.target.id, []).append(node.value)
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 name = alias.asname or alias.name.partition(".")[0]

@@ -52,5 +52,5 @@ def environment() -> Environment:
         implementation=sys.implementation.name,
         platform=f"{sys.platform}-{platform.machine()}",
         distributions=MappingProxyType(found),
-        freeze="".join(f"{name}=={version}\n" for name, version in found.items()),
+        freeze="".join(sorted(f"{name}=={version}\n" for name, version in found.items())),
     )

@@ -172,8 +172,8 @@ def _entered_at(node: Node, group: frozenset[Node]) -> bytes:
         chunks.append(b"%d;" % len(parts))
         for part in parts:
             if part.__class__ is bytes:
-                chunks.append(b"b%d:" % len(part))  # type: ignore[arg-type]
-                chunks.append(part)  # type: ignore[arg-type]
+                chunks.append(b"b%d:" % len(part))
+                chunks.append(part)
                 continue
             assert isinstance(part, Node)
             if part in group:

@@ -2,13 +2,12 @@
 
 import contextvars
 import copyreg
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
 import hashlib
 import logging
-import os
 import pathlib
 import re
 import sys
@@ -21,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlrepro.versioning import callables
+from mlrepro.versioning.checkout import portable
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.origin import Kind, module_file
 from mlrepro.versioning.syntax import read_expression
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from mlrepro.versioning.walker import Walker
 
 _PLAIN = (
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
-    datetime.tzinfo,
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    dt.tzinfo,
     decimal.Decimal,
     fractions.Fraction,
     uuid.UUID,
@@ -48,6 +48,7 @@ _STATELESS: tuple[type, ...] = (
     threading.Condition,
     threading.Semaphore,
 )
+_PROTOCOL = (copyreg.__newobj__, copyreg.__newobj_ex__, copyreg._reconstructor)  # type: ignore[attr-defined]
 _BUILTIN_BASES = (str, int, float, bytes, complex, list, tuple, dict, set, frozenset)
 
 
@@ -55,14 +56,20 @@ def expand_module(walker: "Walker", node: Node, module: ModuleType) -> None:
     """A module of the project used as a value: anything of it may be taken, so all of it counts."""
     node.parts.append(b"module")
     name = module.__name__
-    file = module_file(name)
-    if file and not file.endswith((".py", "__init__.py")):
-        node.parts.append(file_digest(file))
+    compiled = compiled_file(name)
+    if compiled:
+        node.parts.append(file_digest(compiled))
         return
     for key in sorted(vars(module)):
         if key.startswith("__") and key.endswith("__") and key not in ("__all__", "__getattr__"):
             continue
         node.parts += [key.encode(), walker.part(node, vars(module)[key])]
+
+
+def compiled_file(module: str) -> str:
+    """The file of a module that is no Python source; empty for others."""
+    file = module_file(module) if module in sys.modules else ""
+    return file if file.endswith((".so", ".pyd", ".dylib", ".pyc")) else ""
 
 
 def file_digest(file: str) -> bytes:
@@ -84,7 +91,7 @@ def expand_instance(walker: "Walker", node: Node, value: Any, kind: type) -> Non
         if not walker.origins.first_party(kind.__module__):
             return
     elif isinstance(value, pathlib.PurePath):
-        parts += [b"path", portable(walker, str(value)).encode("utf-8", "surrogatepass")]
+        parts += [b"path", portable(str(value)).encode("utf-8", "surrogatepass")]
         return
     elif isinstance(value, re.Pattern):
         parts += [b"pattern", part(node, value.pattern), b"%d" % value.flags]
@@ -106,6 +113,10 @@ def expand_instance(walker: "Walker", node: Node, value: Any, kind: type) -> Non
             parts.append(part(node, kind))
         return
     elif _expand_array(walker, node, value, kind):
+        return
+    home = getattr(value, "__module__", None)
+    if callable(value) and isinstance(home, str) and walker.origins.first_party(home) and compiled_file(home):
+        parts += [b"compiled", str(getattr(value, "__qualname__", "")).encode(), file_digest(compiled_file(home))]
         return
     if walker.origins.first_party(kind.__module__):
         _expand_own(walker, node, value, kind)
@@ -141,7 +152,7 @@ def _plain_part(value: Any, base: type) -> Any:
     if base is str:
         return str.__str__(value)
     if base in (list, tuple, set, frozenset):
-        return base(base.__iter__(value))  # type: ignore[attr-defined]
+        return base(base.__iter__(value))
     return base.__new__(base, value) if base is not complex else complex(value)
 
 
@@ -162,7 +173,7 @@ def _state(walker: "Walker", node: Node, value: Any, kind: type) -> None:
         parts += [b"slot " + name.encode(), part(node, held)]
 
 
-def _cached_property(kind: type, name: object) -> bool:
+def _cached_property(kind: type, name: Any) -> bool:
     for base in kind.__mro__:
         if name in vars(base):
             return type(vars(base)[name]).__name__ == "cached_property"
@@ -217,8 +228,9 @@ def _reduced(walker: "Walker", node: Node, value: Any, kind: type) -> None:
     if isinstance(reduced, str):
         parts += [b"named", reduced.encode()]
         return
-    for item in reduced[:2]:
-        parts.append(part(node, item))
+    # the functions of the protocol itself say nothing, and would bind the value to a minor version of Python
+    parts.append(b"new" if reduced[0] in _PROTOCOL else part(node, reduced[0]))
+    parts.append(part(node, reduced[1]))
     state = reduced[2] if len(reduced) > 2 else None
     if isinstance(state, dict):
         for name in sorted(state, key=str):
@@ -248,20 +260,6 @@ def opaque(walker: "Walker", node: Node, value: Any, why: str) -> None:
         what += "; the statement that makes it counts instead"
     del why
     walker.report(node, "opaque object", what, name, path, line, followed=False)
-
-
-def portable(walker: "Walker", path: str) -> str:
-    """A path without the place of the checkout: relative to the import root where it lies in one."""
-    del walker
-    for root in _roots():
-        if path.startswith(root + os.sep):
-            return "./" + path[len(root) + 1 :]
-    return path
-
-
-def _roots() -> list[str]:
-    roots = {os.path.abspath(entry or ".") for entry in sys.path if not entry.endswith(".zip")}  # noqa: PTH100
-    return sorted((root for root in roots if len(root) > 1), key=len, reverse=True)
 
 
 def _is_hint(value: Any, kind: type) -> bool:

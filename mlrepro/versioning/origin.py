@@ -229,6 +229,8 @@ def _base_origin(name: str) -> tuple[Origin, bool]:
         return Origin(Kind.STDLIB), False
     if top == "__main__" or top == "__mp_main__":
         return Origin(Kind.FIRST_PARTY), False
+    if name not in sys.modules:
+        name = top  # found without importing it
     file = module_file(name)
     if not file:
         return Origin(Kind.STDLIB if top in sys.stdlib_module_names else Kind.FIRST_PARTY), False

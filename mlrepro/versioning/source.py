@@ -54,11 +54,13 @@ class Definition:
         file: The file.
         node: Its syntax; line numbers are relative to ``offset``.
         offset: Lines before the part of the file that was parsed.
+        statement: For a lambda, the statement that holds it.
     """
 
     file: "SourceFile"
     node: Any
     offset: int
+    statement: Any = None
 
     @property
     def first(self) -> int:
@@ -73,7 +75,8 @@ class Definition:
     @property
     def text(self) -> str:
         """The definition as written, dedented."""
-        lines = self.file.lines[self.first - 1 : self.last]
+        shown = self.statement or self.node
+        lines = self.file.lines[_first_line(shown) + self.offset - 1 : shown.end_lineno + self.offset]
         indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
         if indent:
             margin = lines[0][:indent]
@@ -104,8 +107,11 @@ class SourceFile:
             return None
         name, line = code.co_name, code.co_firstlineno
 
+        statements: list[ast.AST] = []
+
         def find(body: list[ast.stmt], offset: int) -> list[Any]:
             wanted = line - offset
+            statements[:] = body
             for statement in body:
                 if (
                     isinstance(statement, ast.FunctionDef)
@@ -125,7 +131,11 @@ class SourceFile:
         offset, candidates = self._around(line, find)
         if len(candidates) > 1:
             candidates = _by_columns(candidates, code, offset)
-        return Definition(self, candidates[0], offset) if len(candidates) == 1 else None
+        if len(candidates) != 1:
+            return None
+        node = candidates[0]
+        holder = _holder(statements, node) if isinstance(node, ast.Lambda) else None
+        return Definition(self, node, offset, holder)
 
     def class_of(self, qualname: str, lines: Iterable[int]) -> Definition | None:
         """The syntax of a class, by qualified name and the first lines of its own methods."""
@@ -310,6 +320,21 @@ def _parse(text: str) -> ast.Module | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return tree
+
+
+def _holder(body: list[ast.AST], wanted: ast.Lambda) -> ast.AST | None:
+    """The innermost statement around a lambda."""
+    found: ast.AST | None = None
+    for statement in body:
+        for node in ast.walk(statement):
+            if (
+                isinstance(node, ast.stmt)
+                and node.lineno <= wanted.lineno
+                and (node.end_lineno or 0) >= (wanted.end_lineno or 0)
+                and (found is None or node.lineno >= getattr(found, "lineno", 0))
+            ):
+                found = node
+    return found
 
 
 def _first_line(node: Any) -> int:

@@ -16,6 +16,7 @@ from types import (
 from typing import Any
 
 from mlrepro.versioning import ambient, callables, classes, instances, values
+from mlrepro.versioning.checkout import portable
 from mlrepro.versioning.graph import Node, Part, digest_of, explore
 from mlrepro.versioning.lookup import MISSING, Found, Place, Scope
 from mlrepro.versioning.origin import Kind, Origin, Origins
@@ -66,6 +67,8 @@ class Walker:
         kind = type(value)
         atom = values.atom(value, kind)
         if atom is not None:
+            if kind is str and value[:1] == os.sep:
+                return b"s" + portable(value).encode("utf-8", "surrogatepass")
             return atom
         node = self.nodes.get((id(value), mode))
         if node is not None:

@@ -31,7 +31,8 @@ class Outcome:
         found = [
             event.materialization
             for event in self.result.get_asset_materialization_events()
-            if event.materialization.asset_key.to_user_string() == asset and event.materialization.partition == partition
+            if event.materialization.asset_key.to_user_string() == asset
+            and event.materialization.partition == partition
         ]
         assert len(found) == 1, f"{asset} was materialized {len(found)} times"
         return found[0]

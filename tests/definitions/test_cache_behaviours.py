@@ -128,7 +128,9 @@ class TestOverwriteAskedFor:
         lab.run(looks_outside, config=configured)
         table.write_text("new")
         assert lab.run(looks_outside, config=configured).value("looks_outside") == "old"
-        assert lab.run(looks_outside, config=configured, tags={"mlrepro/cache": "refresh"}).value("looks_outside") == "new"
+        assert (
+            lab.run(looks_outside, config=configured, tags={"mlrepro/cache": "refresh"}).value("looks_outside") == "new"
+        )
         hit = lab.run(looks_outside, config=configured)
         assert hit.cache == {"looks_outside": "hit"}
         assert hit.value("looks_outside") == "new"
@@ -137,7 +139,7 @@ class TestOverwriteAskedFor:
 class TrainConfig(dg.Config):
     C: float = 1.0
     n_jobs: int = 2
-    grid: dict[str, int] = {}  # noqa: RUF012
+    grid: dict[str, int] = {}
 
 
 @ml_asset(cache=Cache(ignore_config=("n_jobs",)))
@@ -334,7 +336,9 @@ class TestCodeChanged:
         ],
     )
     def test_hit(self, lab: Lab, old: str, new: str) -> None:
-        project = PROJECT.format(arguments="", annotation="").replace("from mlrepro", "import dagster as dg\n    from mlrepro")
+        project = PROJECT.format(arguments="", annotation="").replace(
+            "from mlrepro", "import dagster as dg\n    from mlrepro"
+        )
         lab.run(lab.module(project, helper=HELPER).result)
         assert project.count(old) == 1
         edited = lab.module(project.replace(old, new), helper=HELPER)
@@ -443,12 +447,13 @@ class TestStoredArtifactDeletedOrDamaged:
         assert content in capfd.readouterr().err
         assert lab.run(numbers, total).cache == {"numbers": "hit", "total": "hit"}
 
-    @pytest.mark.parametrize("damage", ["deleted", "truncated", "flipped"])
-    def test_found_out_by_who_loads_it(self, lab: Lab, damage: str) -> None:
+    def test_found_out_only_when_it_is_loaded(self, lab: Lab) -> None:
         content = lab.run(numbers, total).data_version("numbers")
-        self.damage(lab.blob(content), damage)
-        again = lab.run(numbers, total, select=["total"], tags={"mlrepro/refresh": "total"})
+        self.damage(lab.blob(content), "flipped")  # its size is right, so the look-up finds nothing wrong
+        again = lab.run(numbers, total, tags={"mlrepro/refresh": "total"})
         assert again.value("total") == 6
+        (healing,) = lab.instance.get_runs(dg.RunsFilter(tags={"mlrepro/heals": again.result.run_id}))
+        assert healing.is_success
         assert lab.run(numbers, total).cache == {"numbers": "hit", "total": "hit"}
 
     def test_that_cannot_be_computed_here_is_named(self, lab: Lab) -> None:
@@ -624,7 +629,9 @@ def test_random_seed_changed(lab: Lab) -> None:
 
 
 def test_multi_asset(lab: Lab) -> None:
-    @ml_multi_asset(outs={"low": dg.AssetOut(is_required=False), "high": dg.AssetOut(is_required=False)}, can_subset=True)
+    @ml_multi_asset(
+        outs={"low": dg.AssetOut(is_required=False), "high": dg.AssetOut(is_required=False)}, can_subset=True
+    )
     def split(context: dg.AssetExecutionContext):
         if "low" in context.op_execution_context.selected_output_names:
             yield dg.Output(1, "low")

@@ -21,7 +21,9 @@ class TestWhatAFunctionReturns:
     def test_output_with_metadata_is_replayed_whole(self, lab: Lab) -> None:
         @ml_asset
         def scored() -> dg.Output[dict[str, float]]:
-            return dg.Output({"auc": 0.9}, metadata={"note": "fine", "table": dg.MetadataValue.md("**x**")}, tags={"t": "1"})
+            return dg.Output(
+                {"auc": 0.9}, metadata={"note": "fine", "table": dg.MetadataValue.md("**x**")}, tags={"t": "1"}
+            )
 
         first, second = lab.run(scored), lab.run(scored)
         assert (first.cache, second.cache) == ({"scored": "computed"}, {"scored": "hit"})
@@ -199,7 +201,9 @@ class TestHow:
         assert computed(dg.build_asset_context(), Settings(plus=2), Scale(by=3)) == 5
 
     def test_helper_defined_below_the_asset(self, lab: Lab) -> None:
-        source = "from mlrepro import ml_asset\n@ml_asset\ndef a():\n    return below()\ndef below():\n    return {value}\n"
+        source = (
+            "from mlrepro import ml_asset\n@ml_asset\ndef a():\n    return below()\ndef below():\n    return {value}\n"
+        )
         one, two = lab.module(source.format(value=1)), lab.module(source.format(value=2))
         assert lab.run(one.a).cache == {"a": "computed"}
         assert lab.run(two.a).cache == {"a": "computed"}
@@ -415,7 +419,9 @@ class TestPartitions:
             return len(sales)
 
         lab.run(sales, partition="2026-01-02")
-        with pytest.raises(Exception, match=r"sales, partition 2026-01-01, has no version in the store.*materialize it"):
+        with pytest.raises(
+            Exception, match=r"sales, partition 2026-01-01, has no version in the store.*materialize it"
+        ):
             lab.run(sales, everything, select=["everything"])
 
     def test_range_in_one_run(self, lab: Lab) -> None:

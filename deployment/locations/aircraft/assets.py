@@ -12,8 +12,8 @@ LATE_MINUTES = 15
 HISTORY_FLIGHTS = 20
 HISTORY = ["late_share", "last_delay", "last_arrival_delay", "idle_hours"]
 CONDITIONS = [
-    "airport_delay", "minute_of_day", "month", "weekday", "distance",
-    "temp", "wind_speed", "precip", "visib", "pressure", "plane_age", "seats", "engines",
+    "airport_delay", "minute_of_day", "weekday", "distance", "temp", "wind_speed", "precip", "visib", "pressure",
+    "plane_age", "seats", "engines",
 ]  # fmt: skip
 
 

@@ -7,13 +7,11 @@ from mlrepro import ReproStore, ml_definitions
 
 from aircraft import assets
 
-# both teams load the shared pipeline under their own key prefix: aircraft/flight_features
-pipeline = dg.load_assets_from_modules([sources, shared_assets], key_prefix="aircraft", group_name="features")
-models = dg.load_assets_from_modules([assets], key_prefix="aircraft", group_name="aircraft")
-
 defs = ml_definitions(
-    assets=[*pipeline, *models],
+    # the shared pipeline stands under each team's own key prefix: aircraft/flight_features
+    assets=dg.load_assets_from_modules([sources, shared_assets, assets], key_prefix="aircraft"),
+    jobs=[dg.define_asset_job("everything")],
     store=ReproStore(scope="aircraft"),
-    # steps take seconds here, less than starting a process for each would
+    # the steps are short: starting a process for each would take longer than most of them
     executor=dg.in_process_executor,
 )

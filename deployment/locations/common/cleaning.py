@@ -4,6 +4,8 @@ import pandas as pd
 
 WEATHER = ["temp", "wind_speed", "precip", "visib", "pressure"]
 FILL_HOURS = 6
+TAXI_MINUTES = 60
+"""Allowed for both taxis together, on the safe side: a landing is not known before it happened."""
 
 
 def flown(flights: pd.DataFrame) -> pd.DataFrame:
@@ -13,12 +15,15 @@ def flown(flights: pd.DataFrame) -> pd.DataFrame:
         flights: The table as published; a cancelled or diverted flight has no arrival delay.
     """
     kept = flights.dropna(subset=["dep_delay", "arr_delay", "tailnum"])
-    scheduled = pd.to_datetime(kept["time_hour"], utc=True) + pd.to_timedelta(kept["minute"], unit="min")
+    hour = pd.to_datetime(kept["time_hour"], utc=True)
+    scheduled = hour + pd.to_timedelta(kept["minute"], unit="min")
+    departed = scheduled + pd.to_timedelta(kept["dep_delay"], unit="min")
     tidy = pd.DataFrame(
         {
             "scheduled": scheduled,
-            "departed": scheduled + pd.to_timedelta(kept["dep_delay"], unit="min"),
-            "hour_utc": pd.to_datetime(kept["time_hour"], utc=True),
+            "departed": departed,
+            "landed": departed + pd.to_timedelta(kept["air_time"] + TAXI_MINUTES, unit="min"),
+            "hour_utc": hour,
             "origin": kept["origin"],
             "dest": kept["dest"],
             "carrier": kept["carrier"],

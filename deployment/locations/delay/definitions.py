@@ -7,13 +7,11 @@ from mlrepro import ReproStore, ml_definitions
 
 from delay import assets
 
-# both teams load the shared pipeline under their own key prefix: delay/flight_features
-pipeline = dg.load_assets_from_modules([sources, shared_assets], key_prefix="delay", group_name="features")
-models = dg.load_assets_from_modules([assets], key_prefix="delay", group_name="delay")
-
 defs = ml_definitions(
-    assets=[*pipeline, *models],
+    # the shared pipeline stands under each team's own key prefix: delay/flight_features
+    assets=dg.load_assets_from_modules([sources, shared_assets, assets], key_prefix="delay"),
+    jobs=[dg.define_asset_job("everything")],
     store=ReproStore(scope="delay"),
-    # steps take seconds here, less than starting a process for each would
+    # the steps are short: starting a process for each would take longer than most of them
     executor=dg.in_process_executor,
 )

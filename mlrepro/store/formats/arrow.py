@@ -27,12 +27,14 @@ class SinkFile:
         self._sink = sink
 
     def write(self, data: Any) -> int:
+        """Pass bytes on."""
         return self._sink.write(memoryview(data))
 
     def flush(self) -> None:
         """Nothing is held back."""
 
     def close(self) -> None:
+        """The sink stays open: its owner closes it."""
         self.closed = True
 
 

@@ -27,10 +27,14 @@ def stream(path: Path, sink: Sink) -> int:
             while count := file.readinto(buffer := bytearray(CHUNK)):
                 sink.write(memoryview(buffer)[:count])
                 size += count
+                if size % (8 * CHUNK) == 0:
+                    sink.catch_up()
     except OSError as error:
         raise UnstorableValueError(f"The file {path} cannot be stored because it cannot be read: {error}") from error
     if size != expected:
-        raise UnstorableValueError(f"The file {path} changed while it was being stored: close it before returning its path")
+        raise UnstorableValueError(
+            f"The file {path} changed while it was being stored: close it before returning its path"
+        )
     return size
 
 
@@ -47,7 +51,9 @@ def _write(value: Any, sink: Sink) -> Written:
     if not isinstance(value, Path):
         raise NotThisFormatError("it is not a pathlib.Path")
     if not value.exists():
-        raise UnstorableValueError(f"The path {value} cannot be stored because nothing is there: write the file before returning its path")
+        raise UnstorableValueError(
+            f"The path {value} cannot be stored because nothing is there: write the file before returning its path"
+        )
     if not value.is_file():
         raise NotThisFormatError(f"{value} is not a regular file")
     return Written(summary={"name": value.name, "length": stream(value, sink)})

@@ -112,7 +112,7 @@ def _list(value: list[Any], leaf: Leaf) -> list[Any]:
         return value
     if kinds == {float} and all(map(math.isfinite, value)):
         return value
-    if kinds == {int} and -_HUGE <= min(value) and max(value) < _HUGE:
+    if kinds == {int} and min(value) >= -_HUGE and max(value) < _HUGE:
         return value
     return [encode(item, leaf) for item in value]
 

@@ -1,4 +1,4 @@
-"""numpy arrays as ``.npy`` files in C order, so that views, copies and Fortran order of the same values are the same."""
+"""numpy arrays as ``.npy`` files in C order: views, copies and Fortran order of the same values are the same."""
 
 import io
 from typing import Any
@@ -54,7 +54,7 @@ def _without_padding(array: Any) -> Any:
         return clean
     for name in array.dtype.names:
         column = array[name]
-        clean[name] = canonical(column) if column.dtype.kind not in "S" else column
+        clean[name] = canonical(column) if column.dtype.kind != "S" else column
     return clean
 
 
@@ -70,9 +70,7 @@ def _write(value: Any, sink: Sink) -> Written:
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
     header = io.BytesIO()
-    np.lib.format.write_array_header_2_0(
-        header, {"descr": descr, "fortran_order": False, "shape": array.shape}
-    )
+    np.lib.format.write_array_header_2_0(header, {"descr": descr, "fortran_order": False, "shape": array.shape})
     sink.write(header.getvalue())
     if array.size:
         sink.write(array.reshape(-1).view(np.uint8).data if array.dtype.itemsize else b"")
@@ -87,8 +85,7 @@ def _read(source: Source, _stored: StoredValue, _as_type: type | None) -> Any:
     version = np.lib.format.read_magic(header)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read_header(header, max_header_size=1 << 16)
-    array = np.ndarray(shape, dtype, data, offset=header.tell(), order="F" if fortran_order else "C")
-    return array
+    return np.ndarray(shape, dtype, data, offset=header.tell(), order="F" if fortran_order else "C")
 
 
 FORMAT = Format("npy", ".npy", _write, _read)

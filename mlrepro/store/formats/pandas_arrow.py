@@ -22,7 +22,7 @@ def to_table(value: Any) -> tuple[pa.Table, dict[str, Any]]:
     arrays: list[pa.Array] = []
     names: list[str] = []
     if isinstance(value, pd.Index):
-        notes = {"kind": "index", "index": _index(value, arrays, names)}
+        notes: dict[str, Any] = {"kind": "index", "index": _index(value, arrays, names)}
     elif isinstance(value, pd.Series):
         array, note = encode_column(value.array)
         arrays.append(array)
@@ -44,9 +44,9 @@ def to_table(value: Any) -> tuple[pa.Table, dict[str, Any]]:
 def from_table(table: pa.Table, notes: dict[str, Any]) -> Any:
     """The value that ``to_table`` was given."""
     if notes["kind"] == "index":
-        return _restore_index(table, notes["index"], 0, table.num_rows)
+        return _restore_index(table, notes["index"], 0)
     columns = [notes["column"]] if notes["kind"] == "series" else notes["columns"]
-    index = _restore_index(table, notes["index"], len(columns), notes["rows"])
+    index = _restore_index(table, notes["index"], len(columns))
     if notes["kind"] == "series":
         values = decode_column(table.column(0), columns[0])
         restored = _series(values, index)
@@ -82,7 +82,10 @@ def _common(value: Any, arrays: list[pa.Array], names: list[str]) -> dict[str, A
 def _column_names(labels: Any) -> list[str]:
     """Names for Arrow: the labels themselves where they are distinct texts, else their numbers."""
     names = list(labels)
-    if all(type(name) is str and _is_utf8(name) and not name.startswith("__index_") for name in names) and labels.is_unique:
+    if (
+        all(type(name) is str and _is_utf8(name) and not name.startswith("__index_") for name in names)
+        and labels.is_unique
+    ):
         return names
     return [str(position) for position in range(len(names))]
 
@@ -124,7 +127,7 @@ def _frequency(freq: Any) -> str:
     return str(freq.freqstr)
 
 
-def _restore_index(table: pa.Table, notes: dict[str, Any], first: int, rows: int) -> Any:
+def _restore_index(table: pa.Table, notes: dict[str, Any], first: int) -> Any:
     names = [json_value.decode(name) for name in notes["names"]]
     if "range" in notes:
         return pd.RangeIndex(*notes["range"], name=names[0])
@@ -174,7 +177,7 @@ def _labels(labels: Any) -> dict[str, Any]:
     dtype = labels.dtype
     if isinstance(dtype, pd.StringDtype):
         na = "NA" if dtype.na_value is pd.NA else "nan"
-        values = [None if label is dtype.na_value or label != label else label for label in labels]  # noqa: PLR0124
+        values = [None if label is dtype.na_value or label != label else label for label in labels]
         return found | {"string": dtype.storage, "na": na, "values": json_value.encode(values)}
     if isinstance(dtype, pd.DatetimeTZDtype) or (isinstance(dtype, np.dtype) and dtype.kind in "mM"):
         zone = getattr(dtype, "tz", None)

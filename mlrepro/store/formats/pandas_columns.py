@@ -96,7 +96,7 @@ def _objects(array: Any) -> tuple[pa.Array, Note]:
         missing = kinds - {kind}
         if kind not in kinds or missing not in (set(), {_NO_VALUE}, {float}):
             continue
-        if missing == {float} and any(value == value for value in array if type(value) is float):  # noqa: PLR0124
+        if missing == {float} and any(value == value for value in array if type(value) is float):
             continue
         try:
             column = pa.array(array, arrow_type, from_pandas=True)

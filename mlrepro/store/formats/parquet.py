@@ -1,4 +1,7 @@
-"""Frames as Parquet, on request: smaller than Arrow IPC, slower, and its bytes name the version of the library that wrote it."""
+"""Frames as Parquet, on request: smaller than Arrow IPC, and slower.
+
+Its bytes name the version of the library that wrote them, so another version gives another content hash.
+"""
 
 import json
 from typing import Any, Final

@@ -1,4 +1,8 @@
-"""Any other picklable value. The last resort: bytes that only Python reads, with the same libraries, and only if trusted."""
+"""Any other picklable value.
+
+The last resort: bytes that only Python reads, with the same libraries,
+and that should be loaded only from writers who are trusted.
+"""
 
 import contextlib
 import pickle
@@ -30,8 +34,8 @@ def dump(value: Any, sink: Sink) -> tuple[str, ...]:
     except Exception as error:  # a value's own __reduce__ may raise anything
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UnstorableValueError(
-            f"A value of type {type_name(type(value))} cannot be stored: {reason}. Return plain data, a frame, an array, "
-            "a picklable object or a pathlib.Path to a file that you wrote"
+            f"A value of type {type_name(type(value))} cannot be stored: {reason}. Return plain data, a frame, "
+            "an array, a picklable object or a pathlib.Path to a file that you wrote"
         ) from error
     return tuple(sorted(pickler.references))
 

@@ -24,7 +24,8 @@ PROTOCOL: Final = 5
 
 _IMMUTABLE: Final = frozenset({str, bytes, tuple, frozenset})
 _SORTABLE: Final = frozenset({str, bytes, int})
-_PicklerInPython: Any = pickle._Pickler  # type: ignore[attr-defined]  # noqa: SLF001 - the one in C cannot be told how to treat strings, tuples and sets
+# The pickler in C cannot be told how to treat strings, tuples and sets.
+_PicklerInPython: Any = pickle._Pickler
 
 
 class _Raw:
@@ -53,7 +54,7 @@ class CanonicalPickler(_PicklerInPython):  # type: ignore[misc]
         # The memo knows objects by their addresses, so what is made on the way must live as long as the pickler.
         self._kept: list[Any] = []
 
-    def save(self, obj: Any, save_persistent_id: bool = True) -> None:  # noqa: FBT001, FBT002 - Python's own signature
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         """Write one object, or a reference to the equal one that was written before."""
         kind = type(obj)
         if kind in _IMMUTABLE or kind.__module__ == "numpy.dtypes":
@@ -107,7 +108,7 @@ class CanonicalPickler(_PicklerInPython):  # type: ignore[misc]
 
     def _save_raw(self, obj: _Raw) -> None:
         header = pickle.BYTEARRAY8 + struct.pack("<Q", len(obj.view))
-        if len(obj.view) >= self.framer._FRAME_SIZE_TARGET:  # noqa: SLF001
+        if len(obj.view) >= self.framer._FRAME_SIZE_TARGET:
             self._write_large_bytes(header, obj.view)
         else:
             self.write(header + obj.view)
@@ -206,15 +207,25 @@ def _scalar(scalar: Any) -> Any:
 
 def _frame(frame: Any) -> Any:
     # A deep copy gathers columns of one type in one block, however the frame came about.
-    return frame.copy(deep=True).__reduce_ex__(PROTOCOL) if type(frame).__module__.startswith("pandas.") else NotImplemented
+    return (
+        frame.copy(deep=True).__reduce_ex__(PROTOCOL)
+        if type(frame).__module__.startswith("pandas.")
+        else NotImplemented
+    )
 
 
 def _tensor(tensor: Any) -> Any:
     """A dense tensor by way of numpy: torch's own pickles hold memory addresses."""
     import torch
 
-    if type(tensor) is not torch.Tensor or tensor.layout is not torch.strided or tensor.is_quantized or not tensor.is_leaf:
+    if (
+        type(tensor) is not torch.Tensor
+        or tensor.layout is not torch.strided
+        or tensor.is_quantized
+        or not tensor.is_leaf
+    ):
         return NotImplemented
+    reduced: tuple[Any, ...]
     plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
     if tensor.dtype in {torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2}:
         bits = torch.int16 if tensor.dtype is torch.bfloat16 else torch.uint8
@@ -239,7 +250,7 @@ def _fields_by_name(obj: Any) -> Any:
     if isinstance(obj, type):
         return NotImplemented
     reduced = obj.__reduce_ex__(PROTOCOL)
-    if isinstance(reduced, str) or reduced[0] is not copyreg.__newobj__ or len(reduced) < 3:  # type: ignore[attr-defined]  # noqa: PLR2004
+    if isinstance(reduced, str) or reduced[0] is not copyreg.__newobj__ or len(reduced) < 3:  # type: ignore[attr-defined]
         return reduced
     state = reduced[2]
     if type(state) is dict and all(type(key) is str for key in state):

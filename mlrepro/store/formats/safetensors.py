@@ -74,17 +74,24 @@ def _tensors(value: Any) -> tuple[str, dict[str, Any]]:
 
     if type(value) is torch.Tensor:
         return "tensor", {"": value}
-    if type(value) in {dict, OrderedDict} and value:
-        if all(type(key) is str and key != "__metadata__" and type(item) is torch.Tensor for key, item in value.items()):
-            return ("dict" if type(value) is dict else "ordered"), value
+    if type(value) in {dict, OrderedDict} and value and all(map(_is_named_tensor, value.items())):
+        return ("dict" if type(value) is dict else "ordered"), value
     raise NotThisFormatError("it is not a tensor, nor a dict of tensors by name")
+
+
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    import torch
+
+    return type(item[0]) is str and item[0] != "__metadata__" and type(item[1]) is torch.Tensor
 
 
 def _plain(tensor: Any, dtypes: dict[Any, str]) -> Any:
     import torch
 
     if tensor.layout is not torch.strided or tensor.dtype not in dtypes or vars(tensor) or not tensor.is_leaf:
-        raise NotThisFormatError(f"it holds a tensor of dtype {tensor.dtype} and layout {tensor.layout} with attributes")
+        raise NotThisFormatError(
+            f"it holds a tensor of dtype {tensor.dtype} and layout {tensor.layout} with attributes"
+        )
     return tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
 
 

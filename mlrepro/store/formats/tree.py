@@ -1,8 +1,8 @@
 """Dicts, lists and tuples that hold frames, arrays, tensors, files or models.
 
-The containers are typed JSON. Each frame, array, tensor, file or folder in them is a blob of its own, stored once however
-often it occurs and whichever container holds it. Whatever is left can only be pickled; it shares one pickle, so that objects that know each
-other still do when they come back.
+The containers are typed JSON. Each frame, array, tensor, file or folder in them is a blob of its own, stored once
+however often it occurs and whichever container holds it. Whatever is left can only be pickled; it shares one pickle, so
+that objects that know each other still do when they come back.
 """
 
 import json

@@ -1,0 +1,41 @@
+"""The further blobs that a folder or a tree consists of."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mlrepro.store.blobs import Blob, Source
+from mlrepro.store.stored import StoredValue
+
+
+def parts_of(source: Source, stored: StoredValue) -> Iterator[Blob]:
+    """Every blob that a value needs besides its own, also those of the folders in a tree.
+
+    Args:
+        source: The value's own blob.
+        stored: Its description.
+
+    Raises:
+        BlobMissingError: A manifest is gone.
+        BlobDamagedError: A manifest is not what was stored.
+    """
+    if stored.format == "folder":
+        yield from _files(json.loads(bytes(source.read())))
+    elif stored.format == "tree":
+        manifest = json.loads(bytes(source.read()))
+        if "pickled" in manifest:
+            yield _blob(manifest["pickled"])
+        for part in manifest["parts"]:
+            yield _blob(part)
+            if part["format"] == "folder":
+                yield from _files(json.loads(bytes(source.part(_blob(part)).read())))
+
+
+def _files(manifest: dict[str, Any]) -> Iterator[Blob]:
+    for entry in manifest["folder"].values():
+        if "sha256" in entry:
+            yield _blob(entry)
+
+
+def _blob(entry: dict[str, Any]) -> Blob:
+    return Blob(entry["sha256"], entry["size"])
