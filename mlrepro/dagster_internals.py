@@ -4,6 +4,7 @@ One place to look when Dagster is upgraded. Each line says why no public name wo
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import dagster as dg
 
@@ -50,6 +51,7 @@ __all__ = [
     "StepExecutionContext",
     "StepOutputHandle",
     "coerce_result_to_events",
+    "copy_spec_as",
     "current_execution_context",
     "data_versions_by_partition",
     "deserialize_value",
@@ -62,6 +64,8 @@ __all__ = [
 
 DATA_VERSION_TAG = "dagster/data_version"
 
+Spec = TypeVar("Spec", bound=dg.AssetSpec)
+
 
 def repository_of(step_context: StepExecutionContext) -> dg.RepositoryDefinition | None:
     """Find the code location's own definitions; None in a run without one (`execute_in_process`, a script)."""
@@ -69,6 +73,15 @@ def repository_of(step_context: StepExecutionContext) -> dg.RepositoryDefinition
         return step_context.repository_def
     except CheckError:
         return None
+
+
+def copy_spec_as(kind: type[Spec], spec: dg.AssetSpec) -> Spec:
+    """Copy a spec into a subclass of its own.
+
+    A spec is a record, which is a tuple underneath; its constructor would check and normalize every field again,
+    for each asset at each copy.
+    """
+    return tuple.__new__(kind, tuple.__iter__(spec))  # type: ignore[arg-type, type-var]
 
 
 def data_versions_by_partition(

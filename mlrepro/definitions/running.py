@@ -19,7 +19,14 @@ from mlrepro.dagster_internals import (
     current_execution_context,
 )
 from mlrepro.definitions.dagster_types import StandInType
-from mlrepro.errors import NondeterminismError, NothingToVerifyError, StoreError, UnstorableValueError
+from mlrepro.errors import (
+    BlobDamagedError,
+    BlobMissingError,
+    NondeterminismError,
+    NothingToVerifyError,
+    StoreError,
+    UnstorableValueError,
+)
 from mlrepro.io_managers.commit import (
     ComputedOutput,
     append_versions,
@@ -92,7 +99,13 @@ class StepRun:
         if VERIFY_TAG in self.step_context.dagster_run.tags:
             yield from self._verify(store, key, found)
         elif isinstance(found, Hit):
-            yield from self._replay(store, key, found)
+            try:
+                values = self._replayed_values(store, found)
+            except (BlobMissingError, BlobDamagedError) as error:
+                self.step_context.log.warning(f"computing: {error}")
+                yield from self._compute(store, key, Miss(str(error), warning=True, supersedes=True))
+                return
+            yield from self._replay(store, key, found, values)
         else:
             yield from self._compute(store, key, found)
 
@@ -113,25 +126,28 @@ class StepRun:
 
     # --- a hit
 
-    def _replay(self, store: Store, key: StepKey, hit: Hit) -> Iterator[Any]:
+    def _replay(self, store: Store, key: StepKey, hit: Hit, values: Mapping[str, Any]) -> Iterator[Any]:
         record = hit.record
         versions = append_versions(self.step_context, store, key, record)
         self.step_context.log.info(
             f"hit: computed by {record['who']} in run {record['run_id']} on {record['started'][:10]};"
             f" {record['seconds']:.1f} s saved"
         )
-        for name in self._selected():
-            output = record["outputs"].get(name)
-            if output is None:  # an optional output that the function did not return
-                continue
+        for name, value in values.items():
+            output = record["outputs"][name]
             metadata = {
                 **metadata_from_json(output["metadata"]),
                 **hit_facts(key, hit, output, versions.get(name)),
             }
-            yield self._event(name, self._replayed_value(store, name, output), output, metadata)
+            yield self._event(name, value, output, metadata)
         for check in record["checks"]:
             if check["name"] in self._selected_checks():
                 yield self._check_result(check)
+
+    def _replayed_values(self, store: Store, hit: Hit) -> dict[str, Any]:
+        """What stands for each output; one that the function did not return is left out."""
+        outputs = hit.record["outputs"]
+        return {name: self._replayed_value(store, name, outputs[name]) for name in self._selected() if name in outputs}
 
     def _replayed_value(self, store: Store, name: str, output: Mapping[str, Any]) -> Any:
         if output.get("valueless"):

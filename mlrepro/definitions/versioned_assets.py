@@ -2,46 +2,49 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
+from mlrepro.dagster_internals import copy_spec_as
 from mlrepro.errors import FollowWarning
 from mlrepro.io_managers.computation import Computation, computation_of
+from mlrepro.versioning import Report
+
+
+class FollowedSpec(dg.AssetSpec):
+    """A spec whose code version is computed when somebody asks for it.
+
+    A decorator runs while its module is half imported: a helper that is defined further down is not there yet,
+    and a registry that other modules fill is empty. Dagster asks for code versions once everything is imported.
+    """
+
+    computation: Computation | None = None
+
+    @property
+    def code_version(self) -> str | None:  # type: ignore[override]  # a field of the record that it overrides
+        """The code fingerprint, or what the record holds where there is no function to follow."""
+        if self.computation is None:
+            return super().code_version
+        code = self.computation.fingerprint()
+        if not _is_loading(self.computation):
+            _warn_once(self.key.to_user_string(), self.computation, code.reports)
+        return self.computation.code_version(code)
 
 
 class VersionedAssetsDefinition(dg.AssetsDefinition):
-    """An ordinary `AssetsDefinition`, except that code versions are computed when they are asked for.
+    """An ordinary `AssetsDefinition` with a `FollowedSpec` for each asset."""
 
-    A decorator runs while its module is half imported: a helper that is defined further down is not there yet,
-    and a registry that other modules fill is empty. So the code is fingerprinted when Dagster takes the specs,
-    which it does once everything is imported, and not before.
-    """
-
-    @property
-    def specs_by_key(self) -> Mapping[dg.AssetKey, dg.AssetSpec]:
-        """Specs of the assets by key, each with the code fingerprint as its code version."""
-        specs = super().specs_by_key
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         computation = computation_of(self.node_def)
-        if computation is None:
-            return specs
-        version = self._code_version(computation)
-        return {key: spec.replace_attributes(code_version=version) for key, spec in specs.items()}
+        self._plain_specs_by_key = dict(self._specs_by_key)
+        self._specs_by_key = {key: _followed(spec, computation) for key, spec in self._plain_specs_by_key.items()}
 
-    @property
-    def specs(self) -> Iterable[dg.AssetSpec]:
-        """Specs of the assets, each with the code fingerprint as its code version."""
-        return self.specs_by_key.values()
-
-    @property
-    def code_versions_by_key(self) -> Mapping[dg.AssetKey, str | None]:
-        """Code fingerprint of each asset."""
-        return {key: spec.code_version for key, spec in self.specs_by_key.items()}
-
-    def get_asset_spec(self, key: dg.AssetKey | None = None) -> dg.AssetSpec:
-        """Spec of one asset, with the code fingerprint as its code version."""
-        return self.specs_by_key[key or self.key]
+    def get_attributes_dict(self) -> dict[str, Any]:
+        """What Dagster copies a definition from: specs without a code version, so that copying computes none."""
+        return {**super().get_attributes_dict(), "specs": list(self._plain_specs_by_key.values())}
 
     @staticmethod
     def dagster_internal_init(**kwargs: Any) -> "VersionedAssetsDefinition":
@@ -51,24 +54,23 @@ class VersionedAssetsDefinition(dg.AssetsDefinition):
             warnings.simplefilter("ignore", category=dg.BetaWarning)
             return VersionedAssetsDefinition(**kwargs)
 
-    def _code_version(self, computation: Computation) -> str:
-        code = computation.fingerprint()
-        if not _is_loading(computation):
-            _warn_once(self, computation, code.reports)
-        return computation.code_version(code)
-
 
 def versioned(assets: dg.AssetsDefinition) -> VersionedAssetsDefinition:
     """Make a definition's code versions follow its code."""
     return VersionedAssetsDefinition.dagster_internal_init(**assets.get_attributes_dict())
 
 
+def _followed(spec: dg.AssetSpec, computation: Computation | None) -> FollowedSpec:
+    copy = copy_spec_as(FollowedSpec, spec)
+    copy.__dict__["computation"] = computation
+    return copy
+
+
 _warned: set[tuple[str, str, str]] = set()
 
 
-def _warn_once(assets: dg.AssetsDefinition, computation: Computation, reports: Iterable[Any]) -> None:
+def _warn_once(asset: str, computation: Computation, reports: Iterable[Report]) -> None:
     """Tell what the fingerprint could not follow, once for each asset and place."""
-    asset = next(iter(sorted(key.to_user_string() for key in assets.keys)), "")
     for report in reports:
         mark = (asset, computation.fn.__module__, report.message)
         if mark not in _warned:

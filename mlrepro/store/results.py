@@ -1,11 +1,12 @@
 """Results: what was computed under an input hash. The first record wins; what replaces it is appended beside it.
 
 ``results/<2 hex>/<input hash>.json`` is created put-if-absent and never changed. Two small histories may lie beside it:
-``<input hash>.replacements`` for records that serve where the first cannot any more (its blobs are lost, it is too
-old), and ``<input hash>.deviations`` for computations of the same input that gave something else. The common hit is one
-GET: replacements are looked at only where the first record will not do.
+``<input hash>.replacements`` for records that stand in for the first (its blobs are lost, it is too old, someone asked
+for a fresh one), and ``<input hash>.deviations`` for computations of the same input that gave something else. A miss is
+one request, a hit two: the record, and the look for a replacement.
 """
 
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,16 +70,16 @@ def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable
         if data is None:
             continue
         first = _parse(objects, key, data)
-        # whoever asked for a fresh result wants that one from then on, so a replacement comes before what it replaced
-        standing = _history(objects, scope, input_hash, "replacements")
-        for record in (*standing, *([first] if first is not None else ())):
+        # Whoever asked for a fresh result wants that one from then on, so a replacement comes before what it replaced.
+        replacements = _history(objects, scope, input_hash, "replacements")
+        for record in itertools.chain(replacements, () if first is None else (first,)):
             if usable is None or usable(record):
                 return FoundResult(record, scope)
     return None
 
 
 def replace(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Append a record that serves where the first will not do, unless the newest replacement says the same."""
+    """Append a record that stands in for the first, unless the newest replacement says the same."""
 
     def unless_same(newest: history.Entry | None) -> Mapping[str, Any] | None:
         return None if newest is not None and records.to_bytes(newest.body) == records.to_bytes(record) else record

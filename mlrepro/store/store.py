@@ -32,8 +32,8 @@ def open_store(
     """Open a store. Nothing is read or written until it is used.
 
     Args:
-        url: ``file:///folder``, a plain path, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or ``memory://name``, which
-            all who open it in one process share and which ends with it.
+        url: ``file:///folder``, a plain path, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or ``memory://name``
+            (shared by all who open it in one process, and gone when that ends).
         scope: Whose results and histories are written, and looked up first.
         read_scopes: Scopes that are looked in after the own one, in order.
         options: What overrides the environment. A bucket takes obstore's keys: ``endpoint``, ``region``,
@@ -233,12 +233,12 @@ class Store:
         return results.put(self._objects, self._own(scope), input_hash, record)
 
     def get_result(self, input_hash: str, *, usable: Usable | None = None) -> FoundResult | None:
-        """Look a result up in the own scope, then in the others. The common hit is one request.
+        """Look a result up in the own scope, then in the others. A miss is one request a scope, a hit two.
 
         Args:
             input_hash: 64 hex digits.
-            usable: Says whether a record will do (its blobs are there, it is not too old). Where the first will not,
-                its replacements are asked, newest first, then the next scope.
+            usable: Says whether a record will do (its blobs are there, it is not too old). The newest replacement is
+                asked first, then the older ones, the first record, and the next scope.
 
         Returns:
             The record and where it was, or None. A damaged record is a miss, with a warning.
@@ -248,10 +248,10 @@ class Store:
     def replace_result(
         self, input_hash: str, record: Mapping[str, Any], *, lost: Sequence[str] = (), scope: str | None = None
     ) -> dict[str, Any]:
-        """Append a record that serves where the standing one will not do any more.
+        """Append a record that stands in for the one that was found so far.
 
-        For a result whose blobs are gone and whose recomputation gave something else, or one that became too old. The
-        first record stays; ``get_result(usable=…)`` finds the newest replacement.
+        For a result whose blobs are gone and whose recomputation gave something else, one that became too old, or one
+        that someone wanted afresh. The first record stays, but ``get_result`` finds the newest replacement from now on.
 
         Args:
             input_hash: 64 hex digits.

@@ -8,7 +8,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path, PurePath
-from types import MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlrepro.versioning.checkout import portable
@@ -64,6 +64,7 @@ _BUILTINS = frozenset(
     "builtins." + name for name in ("open", "getattr", "exec", "eval", "compile", "globals", "__import__")
 )
 _NAMED = frozenset(("os.getenv", "os.getenvb", "importlib.import_module"))
+_CALLABLE = frozenset((FunctionType, BuiltinFunctionType, MethodType))
 _LISTING = frozenset(("iterdir", "glob", "rglob"))
 
 
@@ -89,7 +90,7 @@ def matters(syntax: Syntax, found: list[Found]) -> bool:
 
 def _of_environ(value: Any) -> bool:
     """Whether something is ``os.environ``, or one of its methods taken as a value."""
-    if isinstance(value, MethodType):
+    if type(value) is MethodType:
         value = value.__self__
     return value is os.environ or value is getattr(os, "environb", None)
 
@@ -172,7 +173,7 @@ class _Surroundings:
         """One use of ``os.environ``; whether it is understood."""
         key: ast.AST | None = None
         attrs = target.attrs
-        if isinstance(target.value, MethodType):
+        if type(target.value) is MethodType:
             attrs = (target.value.__name__,)
         if isinstance(site, ast.Subscript) and not attrs:
             if isinstance(site.ctx, ast.Store):
@@ -365,6 +366,8 @@ def _writes(site: ast.Call, *, method: bool = False) -> bool:
 
 def _dotted_of(value: Any) -> str:
     """The public name of a library's function that was imported by name."""
+    if type(value) not in _CALLABLE and not issubclass(type(value), type):
+        return ""  # an object may answer to any name
     module = getattr(value, "__module__", None)
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
     if not isinstance(module, str) or not isinstance(name, str):

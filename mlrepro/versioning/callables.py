@@ -123,12 +123,22 @@ def _expand_code(
     node.parts.append(form)
     line = function.__code__.co_firstlineno
     if changed:
-        what = f"{name} does not match its file, which was edited after the import: hashed as it runs"
+        what = f"{name} is not what its file says (edited after the import, or rewritten by it): hashed as it runs"
     else:
         what = f"{name} has no source: hashed by its bytecode, which holds for this minor version of Python only"
     walker.report(node, "source changed" if changed else "no source", what, name, path, line, followed=True)
     for reference in references:
         walker.reference(node, reference, scope.find(reference))
+
+
+def expand_failed(walker: "Walker", node: Node, function: FunctionType, error: Exception) -> None:
+    """A function some part of which cannot be looked at: its bytecode in any case."""
+    node.parts += [b"failed", read_code(function.__code__)[0]]
+    module = function.__globals__.get("__name__") or ""
+    name = f"{module}:{function.__qualname__}"
+    path, line = path_of(module, function.__code__.co_filename), function.__code__.co_firstlineno
+    what = f"not all that {name} uses can be looked at ({type(error).__name__})"
+    walker.report(node, "opaque object", what, name, path, line, followed=False)
 
 
 def _expand_foreign(walker: "Walker", node: Node, function: FunctionType, module: str) -> None:

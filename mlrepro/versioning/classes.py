@@ -198,7 +198,7 @@ def _expand_source(walker: "Walker", node: Node, cls: type, body: _Body) -> None
     else:
         # a class made inside a function may use names that only that function knows
         local = "<locals>" in cls.__qualname__
-        walker.references(node, syntax, scope, "" if local else name, path, None if local else body.closer)
+        walker.references(node, syntax, scope, "" if local else name, path, None if local else body.closer, ran=True)
     for expression in body.decorators:
         node.parts.append(b"@" + expression.form.encode("utf-8", "surrogatepass"))
         walker.references(node, expression, scope, "", "")
@@ -226,7 +226,8 @@ def _without_source(walker: "Walker", node: Node, cls: type) -> None:
         node.parts.append(instances.file_digest(compiled))
     annotations = vars(cls).get("__annotations__")
     if isinstance(annotations, dict):
-        for key, hint in annotations.items():
+        items = annotations.items()
+        for key, hint in sorted(items) if node.mode == "config" else items:
             node.parts += [str(key).encode(), walker.part(node, hint)]
 
 

@@ -243,11 +243,9 @@ def _reduced(walker: "Walker", node: Node, value: Any, kind: type) -> None:
             parts += [b"items", part(node, list(items))]
 
 
-def opaque(walker: "Walker", node: Node, value: Any, why: str) -> None:
+def opaque(walker: "Walker", node: Node, value: Any) -> None:
     """An object without stable state: its type, and the statement that makes it."""
     kind = type(value)
-    del node.parts[:]
-    node.unordered = False
     node.parts += [b"opaque", f"{kind.__module__}.{kind.__qualname__}".encode()]
     where = node.where
     name = f"{where.module}:{where.name}" if where is not None else f"{kind.__module__}:{kind.__qualname__}"
@@ -258,7 +256,6 @@ def opaque(walker: "Walker", node: Node, value: Any, why: str) -> None:
         node.parts.append(syntax.form.encode("utf-8", "surrogatepass"))
         walker.references(node, syntax, where.scope, "", "")
         what += "; the statement that makes it counts instead"
-    del why
     walker.report(node, "opaque object", what, name, path, line, followed=False)
 
 
@@ -277,6 +274,10 @@ def _expand_hint(walker: "Walker", node: Node, value: Any, kind: type) -> None:
         return
     if isinstance(value, typing.ForwardRef):
         node.parts.append(value.__forward_arg__.encode())
+        return
+    alias = getattr(value, "__value__", None)  # ``type X = ...``
+    if alias is not None:
+        node.parts.append(walker.part(node, alias))
         return
     origin = getattr(value, "__origin__", None)
     arguments = getattr(value, "__args__", None)

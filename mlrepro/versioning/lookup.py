@@ -113,7 +113,7 @@ class Scope:
     def _attributes(self, value: Any, attrs: tuple[str, ...], home: tuple[dict[str, Any], str] | None) -> Found:
         """Take attributes for as long as the object is a module of the project."""
         position = 0
-        while position < len(attrs) and isinstance(value, ModuleType):
+        while position < len(attrs) and issubclass(type(value), ModuleType):
             name = getattr(value, "__name__", "")
             origin = self.origins.of(name)
             if origin.kind is not Kind.FIRST_PARTY:
@@ -146,7 +146,7 @@ class Scope:
         """A name of a module outside the project, looked at without setting off a lazy import."""
         value: Any = module
         position = 0
-        while position < len(attrs) and isinstance(value, ModuleType):
+        while position < len(attrs) and issubclass(type(value), ModuleType):
             value = vars(value).get(attrs[position], MISSING)
             position += 1
         return Found(value, attrs[position:], ".".join((name, *attrs)), origin)

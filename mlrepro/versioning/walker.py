@@ -96,7 +96,7 @@ class Walker:
             if origin.kind is Kind.FIRST_PARTY or not _importable(module, value.__code__.co_qualname, value):
                 return None
             return f"{module}.{value.__qualname__}", origin
-        if isinstance(value, type):
+        if issubclass(kind, type):
             module = value.__module__ if isinstance(value.__module__, str) else ""
             origin = self.origins.of(module or "builtins")
             if origin.kind is Kind.FIRST_PARTY:
@@ -104,7 +104,7 @@ class Walker:
             if module == "builtins":
                 return f"builtins.{value.__qualname__}", _BUILTIN
             return f"{module}.{value.__qualname__}", origin
-        if isinstance(value, ModuleType):
+        if issubclass(kind, ModuleType):
             name = str(getattr(value, "__name__", ""))
             origin = self.origins.of(name)
             return None if origin.kind is Kind.FIRST_PARTY else (name, origin)
@@ -134,20 +134,21 @@ class Walker:
         try:
             if kind is FunctionType:
                 callables.expand_function(self, node, value)
-            elif isinstance(value, type):
+            elif issubclass(kind, type):
                 classes.expand_class(self, node, value)
             elif kind is MethodType:
                 callables.expand_method(self, node, value)
-            elif isinstance(value, ModuleType):
+            elif issubclass(kind, ModuleType):
                 instances.expand_module(self, node, value)
             elif values.expand_container(self, node, value, kind):
                 pass
             elif not callables.expand_wrapper(self, node, value, kind):
                 instances.expand_instance(self, node, value, kind)
-        except RecursionError:
-            raise
         except Exception as error:  # noqa: BLE001 -- objects of the project may raise anything when looked at
-            instances.opaque(self, node, value, f"{type(error).__name__}: {error}")
+            if kind is FunctionType:
+                callables.expand_failed(self, node, value, error)
+            else:
+                instances.opaque(self, node, value)
 
     # -- references
 
@@ -171,11 +172,8 @@ class Walker:
             return
         where = None
         kind = type(value)
-        if found.home is not None and kind not in _DEFINED and not isinstance(value, (type, ModuleType)):
+        if found.home is not None and kind not in _DEFINED and not issubclass(kind, (type, ModuleType)):
             where = self._where(node, found)
-        if reference.name == "__file__" and isinstance(value, str):
-            parts.append(b"__file__")
-            return
         parts.append(self.part(node, value, where))
         if attrs:
             parts.append(b"." + ".".join(attrs).encode())
@@ -196,7 +194,7 @@ class Walker:
     def _replaced(self, value: Any) -> bool:
         if type(value) is FunctionType:
             return self.origins.first_party(value.__globals__.get("__name__") or "")
-        return isinstance(value, type) and self.origins.first_party(str(value.__module__))
+        return issubclass(type(value), type) and self.origins.first_party(str(value.__module__))
 
     def _naming(self, node: Node, value: Any, attrs: tuple[str, ...]) -> None:
         """``f.__name__`` and its like: the one case in which a definition's own name can change a result."""
@@ -216,6 +214,8 @@ class Walker:
         name: str,
         path: str,
         closer: Callable[[], tuple[Syntax, ast.AST] | None] | None = None,
+        *,
+        ran: bool = False,
     ) -> None:
         """Add all that a piece of syntax refers to, and what it reads from its surroundings.
 
@@ -226,10 +226,11 @@ class Walker:
             name: The definition, for reports; empty where nothing shall be told.
             path: Its file, for reports.
             closer: Gives the syntax with its nodes, where calls need a closer look.
+            ran: It has run already, so that a name without a meaning can only be a hint's.
         """
         found = [scope.find(reference) for reference in syntax.references]
         for reference, target in zip(syntax.references, found, strict=True):
-            if target.value is MISSING and target.origin is None and name:
+            if target.value is MISSING and target.origin is None and name and not ran:
                 what = f"{reference} is not defined (yet)"
                 self.report(node, "unresolved name", what, name, path, reference.line, followed=False)
             self.reference(node, reference, target)

@@ -451,9 +451,8 @@ class TestStoredArtifactDeletedOrDamaged:
         content = lab.run(numbers, total).data_version("numbers")
         self.damage(lab.blob(content), "flipped")  # its size is right, so the look-up finds nothing wrong
         again = lab.run(numbers, total, tags={"mlrepro/refresh": "total"})
+        assert again.cache == {"numbers": "computed", "total": "computed"}
         assert again.value("total") == 6
-        (healing,) = lab.instance.get_runs(dg.RunsFilter(tags={"mlrepro/heals": again.result.run_id}))
-        assert healing.is_success
         assert lab.run(numbers, total).cache == {"numbers": "hit", "total": "hit"}
 
     def test_that_cannot_be_computed_here_is_named(self, lab: Lab) -> None:

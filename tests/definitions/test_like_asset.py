@@ -173,7 +173,7 @@ class TestWhatDagsterShows:
         monkeypatch.setenv("LAB_MODE", "test")
         module = lab.module(source)
         with pytest.warns(UserWarning, match=r"mode: .*LAB_MODE"):
-            lab.definitions(module.mode).resolve_asset_graph()
+            assert lab.definitions(module.mode).resolve_asset_graph().get(dg.AssetKey("mode")).code_version
         assert "LAB_MODE" in lab.run(module.mode).metadata("mode")["mlrepro/code_reports"]
         monkeypatch.setenv("LAB_MODE", "production")
         assert lab.run(module.mode).value("mode") == "production"

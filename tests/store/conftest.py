@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import S3Server, s3_server
 
 from mlrepro.store import Store, open_store
+from tests.store.s3_server import S3Server, s3_server
 
 OpenHere = Callable[..., Store]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import OpenHere
-from faults import blob_file, cut, files_below, flip_a_bit
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
 from mlrepro.store import Store, open_store
+from tests.store.conftest import OpenHere
+from tests.store.faults import blob_file, cut, files_below, flip_a_bit
 
 BIG = np.arange(400_000.0)
 

@@ -4,12 +4,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import OpenHere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlrepro.errors import StoreError, UnknownVersionError
 from mlrepro.store import Entry, Store, open_store
+from tests.store.conftest import OpenHere
 
 NAME = ("versions", "churn_model", "_")
 
@@ -75,7 +75,7 @@ def test_what_is_no_json_is_refused_and_leaves_nothing(store: Store) -> None:
 def test_threads_that_append_at_once_lose_nothing(store: Store) -> None:
     def work(writer: int) -> None:
         for step in range(8):
-            store.append(NAME, lambda _: {"writer": writer, "step": step})  # noqa: B023
+            store.append(NAME, lambda _, step=step: {"writer": writer, "step": step})
 
     threads = [threading.Thread(target=work, args=(writer,)) for writer in range(8)]
     for thread in threads:

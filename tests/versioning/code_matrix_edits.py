@@ -78,7 +78,9 @@ def repeat(n):
         return wrapper
     return deco
 """,
-    "proj/conf.json": '{"depth": 3}\n',
+    "proj/conf.json": """\
+{"depth": 3}
+""",
     "proj/special.py": """
 import functools
 
@@ -97,7 +99,7 @@ square = lambda x=2: x ** 2
 partial = functools.partial(helper, 5)
 """,
     "proj/pipeline.py": '''
-    """Training pipeline."""
+"""Training pipeline."""
 import functools
 import json
 import os
@@ -216,14 +218,43 @@ def swap(x: int = 3) -> float:
     x = x * 2
     return x
 ''',
-    "_site/vendlib/__init__.py": '__version__ = "1.0.0"\n\ndef norm(x):\n    return x / 10\n',
-    "_site/vendlib-1.0.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: vendlib\nVersion: 1.0.0\n",
-    "_site/vendlib-1.0.0.dist-info/RECORD": "vendlib/__init__.py,,\nvendlib-1.0.0.dist-info/METADATA,,\nvendlib-1.0.0.dist-info/RECORD,,\n",
-    "_site/vendlib-1.0.0.dist-info/top_level.txt": "vendlib\n",
-    "_site/otherlib/__init__.py": '__version__ = "1.0.0"\n\ndef f(x):\n    return x\n',
-    "_site/otherlib-1.0.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: otherlib\nVersion: 1.0.0\n",
-    "_site/otherlib-1.0.0.dist-info/RECORD": "otherlib/__init__.py,,\notherlib-1.0.0.dist-info/METADATA,,\n",
-    "_site/otherlib-1.0.0.dist-info/top_level.txt": "otherlib\n",
+    "_site/vendlib/__init__.py": """\
+__version__ = "1.0.0"
+
+def norm(x):
+    return x / 10
+""",
+    "_site/vendlib-1.0.0.dist-info/METADATA": """\
+Metadata-Version: 2.1
+Name: vendlib
+Version: 1.0.0
+""",
+    "_site/vendlib-1.0.0.dist-info/RECORD": """\
+vendlib/__init__.py,,
+vendlib-1.0.0.dist-info/METADATA,,
+vendlib-1.0.0.dist-info/RECORD,,
+""",
+    "_site/vendlib-1.0.0.dist-info/top_level.txt": """\
+vendlib
+""",
+    "_site/otherlib/__init__.py": """\
+__version__ = "1.0.0"
+
+def f(x):
+    return x
+""",
+    "_site/otherlib-1.0.0.dist-info/METADATA": """\
+Metadata-Version: 2.1
+Name: otherlib
+Version: 1.0.0
+""",
+    "_site/otherlib-1.0.0.dist-info/RECORD": """\
+otherlib/__init__.py,,
+otherlib-1.0.0.dist-info/METADATA,,
+""",
+    "_site/otherlib-1.0.0.dist-info/top_level.txt": """\
+otherlib
+""",
 }
 
 PIPELINE = "proj/pipeline.py"

@@ -76,7 +76,7 @@ class Tool:
         self._unedited: dict[str, str] = {}
 
     def _server(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYT")}
         variables["PYTHONHASHSEED"] = environment.get("hashseed", "1")
         variables["PYTHONPATH"] = str(Path(__file__).parents[2])
         variables.update({name[4:]: value for name, value in environment.items() if name.startswith("env:")})

@@ -30,7 +30,14 @@ def told(found: CodeFingerprint) -> list[tuple[str, bool]]:
         'def run():\n    import os\n    name = "MLREPRO_T"\n    return os.environ.get(name)\n',
         'PREFIX = "MLREPRO"\nimport os\ndef run():\n    return os.environ.get(f"{PREFIX}_T", default=1)\n',
         'import os\ndef run():\n    return [os.environ.get("MLREPRO_T") for _ in range(2)]\n',
-        'import os\nclass Settings:\n    def mode(self):\n        return os.environ.get("MLREPRO_T")\ndef run():\n    return Settings().mode()\n',
+        """\
+import os
+class Settings:
+    def mode(self):
+        return os.environ.get("MLREPRO_T")
+def run():
+    return Settings().mode()
+""",
         'import os\nread = os.environ.get\ndef run():\n    return read("MLREPRO_T")\n',
     ],
 )
@@ -77,18 +84,74 @@ def test_another_variable_does_not_matter(project: Project, monkeypatch: pytest.
 
 READS = [
     'import pathlib\ndef run():\n    return (pathlib.Path(__file__).parent / "data.txt").read_text()\n',
-    'from pathlib import Path\nHERE = Path(__file__).parent\ndef run():\n    return HERE.joinpath("data.txt").read_bytes()\n',
-    'from pathlib import Path\nDATA = Path(__file__).resolve().parent / "data.txt"\ndef run():\n    with DATA.open() as f:\n        return f.read()\n',
-    'import os\ndef run():\n    path = os.path.join(os.path.dirname(__file__), "data.txt")\n    with open(path) as f:\n        return f.read()\n',
-    'from os.path import dirname, join, abspath\ndef run():\n    return open(join(dirname(abspath(__file__)), "data.txt"), "rb").read()\n',
-    'from pathlib import Path\ndef run():\n    import json\n    where = Path(__file__).parents[0]\n    return json.load((where / "data.txt").open())\n',
+    """\
+from pathlib import Path
+HERE = Path(__file__).parent
+def run():
+    return HERE.joinpath("data.txt").read_bytes()
+""",
+    """\
+from pathlib import Path
+DATA = Path(__file__).resolve().parent / "data.txt"
+def run():
+    with DATA.open() as f:
+        return f.read()
+""",
+    """\
+import os
+def run():
+    path = os.path.join(os.path.dirname(__file__), "data.txt")
+    with open(path) as f:
+        return f.read()
+""",
+    """\
+from os.path import dirname, join, abspath
+def run():
+    return open(join(dirname(abspath(__file__)), "data.txt"), "rb").read()
+""",
+    """\
+from pathlib import Path
+def run():
+    import json
+    where = Path(__file__).parents[0]
+    return json.load((where / "data.txt").open())
+""",
     'import io, pathlib\ndef run():\n    return io.open(str(pathlib.Path(__file__).with_name("data.txt"))).read()\n',
-    'import pandas as pd\nfrom pathlib import Path\ndef run():\n    return pd.read_csv(Path(__file__).parent / "data.txt")\n',
-    'from pandas import read_csv as load\nfrom pathlib import Path\nHERE = Path(__file__).parent\ndef run():\n    return load(filepath_or_buffer=HERE / "data.txt")\n',
-    'import numpy as np, os\nFILES = {"a": os.path.dirname(__file__) + "/data.txt"}\ndef run():\n    return np.loadtxt(FILES["a"])\n',
+    """\
+import pandas as pd
+from pathlib import Path
+def run():
+    return pd.read_csv(Path(__file__).parent / "data.txt")
+""",
+    """\
+from pandas import read_csv as load
+from pathlib import Path
+HERE = Path(__file__).parent
+def run():
+    return load(filepath_or_buffer=HERE / "data.txt")
+""",
+    """\
+import numpy as np, os
+FILES = {"a": os.path.dirname(__file__) + "/data.txt"}
+def run():
+    return np.loadtxt(FILES["a"])
+""",
     'from importlib.resources import files\ndef run():\n    return (files("proj") / "data.txt").read_text()\n',
-    'from pathlib import Path\nNAME = "data"\ndef run():\n    return Path(Path(__file__).parent, f"{NAME}.txt").read_text()\n',
-    'from pathlib import Path\nclass C:\n    ROOT = Path(__file__).parent\n    def go(self):\n        return (C.ROOT / "data.txt").read_text()\ndef run():\n    return C().go()\n',
+    """\
+from pathlib import Path
+NAME = "data"
+def run():
+    return Path(Path(__file__).parent, f"{NAME}.txt").read_text()
+""",
+    """\
+from pathlib import Path
+class C:
+    ROOT = Path(__file__).parent
+    def go(self):
+        return (C.ROOT / "data.txt").read_text()
+def run():
+    return C().go()
+""",
     'from pathlib import Path\nfrom proj import where\ndef run():\n    return (where.ROOT / "data.txt").read_text()\n',
 ]
 
