@@ -114,7 +114,8 @@ def write(root: Path, assets: int, template: str) -> None:
     (package / "__init__.py").write_text("")
     (package / "settings.py").write_text("FACTOR = 1.5\n")
     (package / "shared.py").write_text(HELPERS)
-    head = '"""Assets."""\nimport dagster as dg\nimport numpy as np\nimport pandas as pd\n\nfrom location import settings, shared\n'
+    imports = ["dagster as dg", "numpy as np", "pandas as pd"]
+    head = "".join(f"import {name}\n" for name in imports) + "from location import settings, shared\n"
     body = "".join(template.format(i=i, group=i % 10, rows=100 + i) for i in range(assets))
     (package / "assets.py").write_text(head + body)
 

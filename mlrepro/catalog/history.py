@@ -83,8 +83,12 @@ def find_number(store: Store, asset: Sequence[str], partition: str | None, numbe
 
 
 def newest_version(store: Store, asset: Sequence[str], partition: str | None = None) -> Version | None:
-    """Find an asset's newest version; None if it has none."""
-    return next(iter(versions_of(store, asset, partition)), None)
+    """Find an asset's newest version; None if it has none. The cost does not grow with the history."""
+    name = history_name(asset, partition)
+    for scope in (store.scope, *store.read_scopes):
+        if (entry := store.newest(name, scope=scope)) is not None:
+            return _version(asset, partition, entry.number, entry.body)
+    return None
 
 
 def find_version(store: Store, asset: Sequence[str], partition: str | None, data_version: str) -> Version | None:
@@ -93,15 +97,18 @@ def find_version(store: Store, asset: Sequence[str], partition: str | None, data
     A range of partitions that was computed by one step has one data version, the hash of a manifest that names
     each partition's content.
     """
-    manifest: Mapping[str, Any] = {}
-    for position, version in enumerate(versions_of(store, asset, partition)):
-        if data_version in (version.data_version, version.stored.content_hash):
-            return version
-        if position == 0 and partition is not None and _SHA256.fullmatch(data_version):
-            manifest = _range_manifest(store, data_version)
-        if partition is not None and manifest.get(partition) == version.stored.content_hash:
-            return version
-    return None
+    newest = newest_version(store, asset, partition)
+    if newest is None or _is(newest, data_version):
+        return newest
+    manifest = _range_manifest(store, data_version) if partition is not None else {}
+    wanted = {data_version, manifest.get(partition)} if partition is not None else {data_version}
+    return next(
+        (version for version in versions_of(store, asset, partition) if any(_is(version, one) for one in wanted)), None
+    )
+
+
+def _is(version: Version, data_version: str | None) -> bool:
+    return data_version in (version.data_version, version.stored.content_hash)
 
 
 def append_version(
@@ -141,6 +148,8 @@ def _version(asset: Sequence[str], partition: str | None, number: int, body: Map
 
 
 def _range_manifest(store: Store, data_version: str) -> Mapping[str, Any]:
+    if _SHA256.fullmatch(data_version) is None:  # a data version of the user's own
+        return {}
     try:
         manifest = json.loads(store.read_bytes(data_version))
     except (BlobMissingError, BlobDamagedError, ValueError):

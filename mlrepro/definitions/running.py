@@ -12,33 +12,31 @@ from typing import Any
 import dagster as dg
 
 from mlrepro.dagster_internals import (
-    NoValueSentinel,
     StepExecutionContext,
     StepOutputHandle,
     coerce_result_to_events,
     current_execution_context,
 )
 from mlrepro.definitions.dagster_types import StandInType
+from mlrepro.definitions.step_outputs import StepOutputs
 from mlrepro.errors import (
     BlobDamagedError,
     BlobMissingError,
     NondeterminismError,
     NothingToVerifyError,
-    StoreError,
     UnstorableValueError,
 )
 from mlrepro.io_managers.commit import (
     ComputedOutput,
     append_versions,
     metadata_from_json,
-    metadata_to_json,
     result_record,
     store_output,
 )
 from mlrepro.io_managers.computation import Computation, attach, computation_of
 from mlrepro.io_managers.deferred import Deferred, Replayed
 from mlrepro.io_managers.facts import computed_facts, hit_facts
-from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager, mark_stored
+from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
 from mlrepro.io_managers.key import StepKey, step_key
 from mlrepro.io_managers.lookup import Hit, Miss, look_up
 from mlrepro.io_managers.modes import VERIFY_TAG, cache_mode
@@ -83,6 +81,11 @@ class StepRun:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
+    @functools.cached_property
+    def outputs(self) -> StepOutputs:
+        """The step's outputs, and the way between the user's results, records and Dagster's events."""
+        return StepOutputs(self.step_context, self.computation)
+
     def events(self) -> Iterator[Any]:
         """Yield what Dagster makes outputs, materializations and check evaluations of.
 
@@ -113,12 +116,12 @@ class StepRun:
 
     def _look_up(self, store: Store, key: StepKey) -> Hit | Miss:
         log = self.step_context.log
-        if len(self._selected()) < len(self._asset_outputs()):
+        if len(self.outputs.selected()) < len(self.outputs.assets()):
             return Miss("only some of its outputs were selected")
         assets = frozenset(key.to_user_string() for key in self.step_context.get_output_asset_keys())
         mode = cache_mode(self.step_context.dagster_run.tags, assets)
-        found = look_up(store, key, self.computation.cache, mode, self._selected())
-        if isinstance(found, Hit) and (missing := self._selected_checks() - set(_check_names(found.record))):
+        found = look_up(store, key, self.computation.cache, mode, self.outputs.selected())
+        if isinstance(found, Hit) and (missing := self.outputs.selected_checks() - set(_check_names(found.record))):
             found = Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)
         if isinstance(found, Miss):
             (log.warning if found.warning else log.info)(f"computing: {found.reason}")
@@ -139,15 +142,19 @@ class StepRun:
                 **metadata_from_json(output["metadata"]),
                 **hit_facts(key, hit, output, versions.get(name)),
             }
-            yield self._event(name, value, output, metadata)
+            yield self.outputs.event(name, value, output, metadata)
         for check in record["checks"]:
-            if check["name"] in self._selected_checks():
-                yield self._check_result(check)
+            if check["name"] in self.outputs.selected_checks():
+                yield self.outputs.check_result(check)
 
     def _replayed_values(self, store: Store, hit: Hit) -> dict[str, Any]:
         """What stands for each output; one that the function did not return is left out."""
         outputs = hit.record["outputs"]
-        return {name: self._replayed_value(store, name, outputs[name]) for name in self._selected() if name in outputs}
+        return {
+            name: self._replayed_value(store, name, outputs[name])
+            for name in self.outputs.selected()
+            if name in outputs
+        }
 
     def _replayed_value(self, store: Store, name: str, output: Mapping[str, Any]) -> Any:
         if output.get("valueless"):
@@ -170,8 +177,8 @@ class StepRun:
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         events = list(self._call(self._loaded()))
         seconds = time.perf_counter() - clock
-        outputs = {output.name: output for event in events if (output := self._computed(event)) is not None}
-        if not all(self._type_checks(output) for output in outputs.values()):
+        outputs = {output.name: output for event in events if (output := self.outputs.read(event)) is not None}
+        if not all(self.outputs.type_checks(output) for output in outputs.values()):
             yield from events  # Dagster refuses the value in its own words; nothing is kept
             return
         scope = self.computation.cache.scope
@@ -183,14 +190,15 @@ class StepRun:
                 self.computation,
                 key,
                 outputs={name: entry for name, (entry, _) in written.items()},
-                skipped=sorted(set(self._selected()) - set(outputs)),
-                checks=[check for event in events for check in self._checks(event)],
+                skipped=sorted(set(self.outputs.selected()) - set(outputs)),
+                checks=[check for event in events for check in self.outputs.read_checks(event)],
                 started=started,
                 seconds=seconds,
             )
             differs = self._keep(store, key, miss, record)
             versions = append_versions(self.step_context, store, key, record, nondeterministic=differs)
-        except (StoreError, UnstorableValueError) as error:
+        except UnstorableValueError as error:
+            # a store that fails fails the step: its asset would be green with nothing behind it
             if self._needed_downstream():
                 raise
             self.step_context.log.warning(f"the result was computed but not stored: {error}")
@@ -198,7 +206,7 @@ class StepRun:
                 yield self._without_value(event, key, error)
             return
         for event in events:
-            output = self._computed(event)
+            output = self.outputs.read(event)
             if output is None:
                 yield event
                 continue
@@ -206,13 +214,17 @@ class StepRun:
             facts = computed_facts(key, miss, entry, versions.get(output.name), seconds, nondeterministic=differs)
             metadata = {**described, **output.metadata, **facts}
             value = output.value if output.has_value else Replayed(None)
-            yield self._event(output.name, value, entry, metadata)
-            for check in self._checks(event) if isinstance(event, dg.MaterializeResult) else ():
-                yield self._check_result(check)
+            yield self.outputs.event(output.name, value, entry, metadata)
+            for check in self.outputs.read_checks(event) if isinstance(event, dg.MaterializeResult) else ():
+                yield self.outputs.check_result(check)
 
     def _keep(self, store: Store, key: StepKey, miss: Miss, record: dict[str, Any]) -> bool:
         """Store the result record; tell whether an earlier computation of the same key had other content."""
-        if not self.computation.cache.enabled or key.uncacheable or len(self._selected()) < len(self._asset_outputs()):
+        if (
+            not self.computation.cache.enabled
+            or key.uncacheable
+            or len(self.outputs.selected()) < len(self.outputs.assets())
+        ):
             return False
         scope = self.computation.cache.scope
         earlier = store.get_result(key.input_hash) if miss.supersedes else None
@@ -233,12 +245,12 @@ class StepRun:
         return True
 
     def _without_value(self, event: Any, key: StepKey, error: Exception) -> Any:
-        output = self._computed(event)
+        output = self.outputs.read(event)
         if output is None:
             return event
         entry = {"data_version": output.data_version or key.input_hash, "tags": output.tags}
         metadata = {**output.metadata, "mlrepro/cache": "not stored", "mlrepro/because": str(error)}
-        return self._event(output.name, Replayed(None), entry, metadata)
+        return self.outputs.event(output.name, Replayed(None), entry, metadata)
 
     # --- computing again on purpose
 
@@ -248,14 +260,12 @@ class StepRun:
                 f"there is no result to compare with under the present code, config and inputs: {found.reason}"
             )
         events = list(self._call(self._loaded()))
-        computed = {output.name: output for event in events if (output := self._computed(event)) is not None}
+        computed = {output.name: output for event in events if (output := self.outputs.read(event)) is not None}
         recorded = found.record["outputs"]
         differing = [
             name
             for name, output in computed.items()
-            if output.has_value
-            and store.hash_value(output.value, format=output.format).content_hash
-            != recorded[name]["stored"]["content_hash"]
+            if output.has_value and _content_of(store, output) != _contents(found.record)[name]
         ]
         if differing:
             note = {"run_id": self.step_context.run_id, "outputs": differing, "found_by": "verify"}
@@ -266,7 +276,7 @@ class StepRun:
             )
         for name, output in computed.items():
             value = output.value if output.has_value else Replayed(None)
-            yield self._event(name, value, recorded[name], {"mlrepro/verified": True})
+            yield self.outputs.event(name, value, recorded[name], {"mlrepro/verified": True})
 
     # --- calling the function
 
@@ -302,36 +312,13 @@ class StepRun:
             return
         yield from coerce_result_to_events(result, self.context, self.step_context.op_def.output_defs)
 
-    # --- what the step is about
-
     def _inputs(self) -> dict[str, Any]:
         names = {step_input.name for step_input in self.step_context.step.step_inputs}
         return {name: value for name, value in self.kwargs.items() if name in names}
 
-    def _asset_outputs(self) -> list[str]:
-        return [
-            definition.name
-            for definition in self.step_context.op_def.output_defs
-            if definition.name not in self._check_outputs()
-        ]
-
-    def _check_outputs(self) -> dict[str, str]:
-        """Name of the check behind each output that stands for one."""
-        definition = self.step_context.assets_def
-        specs = definition.node_check_specs_by_output_name if definition else {}
-        return {output: spec.name for output, spec in specs.items()}
-
-    def _selected(self) -> list[str]:
-        selected = self.step_context.selected_output_names
-        return [name for name in self._asset_outputs() if name in selected]
-
-    def _selected_checks(self) -> set[str]:
-        selected = self.step_context.selected_output_names
-        return {check for output, check in self._check_outputs().items() if output in selected}
-
     def _store(self) -> Store | None:
         """Open the store of the step's IO manager; None if its values go somewhere else."""
-        handles = [StepOutputHandle(self.step_context.step.key, name) for name in self._asset_outputs()]
+        handles = [StepOutputHandle(self.step_context.step.key, name) for name in self.outputs.assets()]
         managers = [self.step_context.get_io_manager(handle) for handle in handles]
         ours = [manager for manager in managers if isinstance(manager, InputHashIOManager)]
         if not ours or len(ours) < len(managers):
@@ -342,90 +329,6 @@ class StepRun:
         layer = self.step_context.job_def.asset_layer
         return any(layer.get(key).child_keys for key in self.step_context.get_output_asset_keys())
 
-    # --- between the user's results, records and Dagster's events
-
-    def _computed(self, event: Any) -> ComputedOutput | None:
-        """Read an event as one of the step's outputs; None for anything else (a check, an observation)."""
-        if isinstance(event, dg.MaterializeResult):
-            definition = self.step_context.assets_def
-            assert definition is not None, "only an asset's function is wrapped"
-            name = definition.get_output_name_for_asset_key(event.asset_key or definition.key)
-            given = event.value is not NoValueSentinel
-        elif isinstance(event, dg.Output) and event.output_name not in self._check_outputs():
-            name, given = event.output_name, True
-        else:
-            return None
-        nothing = self.step_context.op_def.output_def_named(name).dagster_type.is_nothing
-        declared = self.computation.outputs.get(name)
-        added = self.step_context.get_output_metadata(name) or {}
-        key = self._asset(name)
-        on_asset = (self.step_context.get_asset_metadata(key) or {}) if key else {}
-        return ComputedOutput(
-            name=name,
-            value=event.value,
-            has_value=given and not nothing,
-            metadata={**(event.metadata or {}), **added, **on_asset},
-            tags=event.tags or {},
-            data_version=event.data_version.value if event.data_version else None,
-            format=declared.format if declared else None,
-        )
-
-    def _event(self, name: str, value: Any, entry: Mapping[str, Any], metadata: Mapping[str, Any]) -> Any:
-        """Make the event that gives Dagster a value, its data version and its metadata."""
-        asset = self._asset(name)
-        if asset is not None:
-            self.step_context.set_data_version(asset, dg.DataVersion(entry["data_version"]))
-        tags = dict(entry.get("tags") or {})
-        nothing = self.step_context.op_def.output_def_named(name).dagster_type.is_nothing
-        if isinstance(value, Replayed) and value.stored is None and not nothing:
-            return dg.MaterializeResult(asset_key=asset, metadata=metadata, tags=tags)
-        mark_stored(self.step_context, name)
-        return dg.Output(None if nothing else value, name, metadata=metadata, tags=tags)
-
-    def _asset(self, output_name: str) -> dg.AssetKey | None:
-        layer = self.step_context.job_def.asset_layer
-        return layer.get_asset_key_for_node_output(self.step_context.node_handle, output_name)
-
-    def _type_checks(self, output: ComputedOutput) -> bool:
-        if not output.has_value:
-            return True
-        dagster_type = self.step_context.op_def.output_def_named(output.name).dagster_type
-        return dagster_type.type_check(self.step_context.for_type(dagster_type), output.value).success
-
-    def _checks(self, event: Any) -> list[dict[str, Any]]:
-        """Read the check results that an event carries, as a record keeps them."""
-        results = event.check_results if isinstance(event, dg.MaterializeResult) else [event]
-        kept = []
-        for result in results or ():
-            if isinstance(result, dg.AssetCheckResult):
-                evaluation = result.to_asset_check_evaluation(self.step_context)
-                kept.append(
-                    {
-                        "name": evaluation.check_name,
-                        "output": self._output_of(evaluation.asset_key),
-                        "passed": evaluation.passed,
-                        "severity": evaluation.severity.value,
-                        "description": evaluation.description,
-                        "metadata": metadata_to_json(evaluation.metadata),
-                    }
-                )
-        return kept
-
-    def _output_of(self, asset_key: dg.AssetKey) -> str:
-        definition = self.step_context.assets_def
-        assert definition is not None, "only an asset's function is wrapped"
-        return definition.get_output_name_for_asset_key(asset_key)
-
-    def _check_result(self, check: Mapping[str, Any]) -> dg.AssetCheckResult:
-        return dg.AssetCheckResult(
-            passed=check["passed"],
-            check_name=check["name"],
-            asset_key=self._asset(check["output"]),
-            severity=dg.AssetCheckSeverity(check["severity"]),
-            description=check["description"],
-            metadata=metadata_from_json(check["metadata"]),
-        )
-
 
 async def _drained(generator: Any) -> list[Any]:
     return [event async for event in generator]
@@ -433,6 +336,11 @@ async def _drained(generator: Any) -> list[Any]:
 
 def _check_names(record: Mapping[str, Any]) -> list[str]:
     return [check["name"] for check in record["checks"]]
+
+
+def _content_of(store: Store, output: ComputedOutput) -> tuple[str | None, dict[str, str]]:
+    """What `_contents` would say of an output, without storing it."""
+    return store.hash_value(output.value, format=output.format).content_hash, {}
 
 
 def _contents(record: Mapping[str, Any]) -> dict[str, Any]:

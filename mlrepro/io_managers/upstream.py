@@ -1,6 +1,7 @@
 """From an input of a step to the versions that it stands for."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
@@ -36,15 +37,18 @@ def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVer
     partitions = [str(key) for key in context.asset_partition_keys]
     known = data_versions_by_partition(context.instance, key, partitions) if _has_instance(context) else {}
     allow_missing = bool((context.definition_metadata or {}).get(ALLOW_MISSING_PARTITIONS))
-    found = []
-    for partition in partitions:
+
+    def find(partition: str) -> UpstreamVersion | None:
         try:
-            found.append(_version(context, store, partition, known.get(partition)))
+            return _version(context, store, partition, known.get(partition))
         except UnknownVersionError:
             if not allow_missing:
                 raise
-            context.log.debug(f"partition {partition} of {key.to_user_string()} is not there yet: skipped")
-    return tuple(found)
+            return None
+
+    with ThreadPoolExecutor(max_workers=16) as pool:  # one look-up a partition is a round trip each to a bucket
+        found = list(pool.map(find, partitions))
+    return tuple(version for version in found if version is not None)
 
 
 def data_version_of(step_context: StepExecutionContext, key: dg.AssetKey) -> str | None:

@@ -1,5 +1,6 @@
 """Objects: their class and their state."""
 
+import concurrent.futures
 import contextvars
 import copyreg
 import datetime as dt
@@ -9,6 +10,7 @@ import fractions
 import hashlib
 import logging
 import pathlib
+import queue
 import re
 import sys
 import threading
@@ -47,6 +49,8 @@ _STATELESS: tuple[type, ...] = (
     threading.Event,
     threading.Condition,
     threading.Semaphore,
+    concurrent.futures.Executor,
+    queue.SimpleQueue,
 )
 _PROTOCOL = (copyreg.__newobj__, copyreg.__newobj_ex__, copyreg._reconstructor)  # type: ignore[attr-defined]
 _BUILTIN_BASES = (str, int, float, bytes, complex, list, tuple, dict, set, frozenset)
@@ -224,7 +228,8 @@ def _reduced(walker: "Walker", node: Node, value: Any, kind: type) -> None:
     parts, part = node.parts, walker.part
     if hasattr(value, "__next__") and not kind.__module__.startswith("numpy"):
         raise TypeError(f"a {kind.__name__} is used up by reading it")
-    reduced = value.__reduce_ex__(4)
+    registered = copyreg.dispatch_table.get(kind)
+    reduced = registered(value) if registered is not None else value.__reduce_ex__(4)
     if isinstance(reduced, str):
         parts += [b"named", reduced.encode()]
         return

@@ -103,6 +103,8 @@ class Walker:
                 return None
             if module == "builtins":
                 return f"builtins.{value.__qualname__}", _BUILTIN
+            if _made_here(module, value):
+                return None
             return f"{module}.{value.__qualname__}", origin
         if issubclass(kind, ModuleType):
             name = str(getattr(value, "__name__", ""))
@@ -248,6 +250,21 @@ class Walker:
 _ENVIRON = type(os.environ)
 _BUILTIN = Origin(Kind.PLATFORM, "builtins")
 _DEFINED = frozenset((FunctionType, MethodType, BuiltinFunctionType))
+
+
+def _made_here(module: str, cls: type) -> bool:
+    """Whether a class only claims to be a library's: one that a call of ``make_dataclass`` or the like has made."""
+    namespace = vars(cls)
+    if (
+        "__dataclass_fields__" not in namespace
+        and "__pydantic_fields__" not in namespace
+        and "_fields" not in namespace
+    ):
+        return False
+    found: Any = sys.modules.get(module)
+    for part in cls.__qualname__.split("."):
+        found = vars(found).get(part) if hasattr(found, "__dict__") else None
+    return found is not cls
 
 
 def _importable(module: str, qualname: str, function: FunctionType) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mlrepro import Cache, file_source, ml_asset, ml_multi_asset, versions
-from mlrepro.errors import AssetDefinitionError, UnstorableValueError
+from mlrepro.errors import AssetDefinitionError, StoreError, UnstorableValueError
 from tests.definitions.lab import Lab
 
 
@@ -640,3 +640,17 @@ def test_multi_asset(lab: Lab) -> None:
     assert lab.run(split).cache == {"low": "computed", "high": "computed"}
     assert lab.run(split).cache == {"low": "hit", "high": "hit"}
     assert lab.run(split, select=["high"]).cache == {"high": "computed"}, "a subset runs, uncached"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("/proc/nope", "/proc/nope"),
+        ("ftp://host/folder", "ftp://host/folder is of no known kind of store"),
+        ("/etc/hostname", "/etc/hostname"),
+    ],
+)
+def test_store_that_cannot_be_reached_or_written_is_named(lab: Lab, url: str, says: str) -> None:
+    lab.url = url
+    with pytest.raises(StoreError, match=says):
+        lab.run(numbers)

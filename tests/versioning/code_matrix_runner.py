@@ -10,7 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from code_matrix_edits import PROJECT, Edit
+from code_matrix_edits import Edit
+from code_matrix_project import PROJECT
 
 SERVER = r"""
 import hashlib, importlib, json, os, sys

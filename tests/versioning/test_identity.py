@@ -101,7 +101,10 @@ def test_star_relative_and_re_exported_imports_are_followed(project: Project, im
         "from . import parts\n    return parts.helper(x)",
         "import proj.parts\n    return proj.parts.helper(x)",
         "import proj.parts as p\n    return p.helper(x)",
-        "try:\n        from proj.parts import helper\n    except ImportError:\n        helper = None\n    return helper(x)",
+        (
+            "try:\n        from proj.parts import helper\n"
+            "    except ImportError:\n        helper = None\n    return helper(x)"
+        ),
         "def inner():\n        from proj.parts import helper\n        return helper(x)\n    return inner()",
     ],
 )

@@ -78,7 +78,7 @@ def test_a_library_without_metadata_counts_by_its_files(project: Project) -> Non
         return {
             "site-packages/loose.py": f"def norm(x):\n    return {body}\n",
             "proj/__init__.py": "",
-            "proj/main.py": "import sys, pathlib\nsys.path.insert(0, str(pathlib.Path(__file__).parents[1] / 'site-packages'))\n"
+            "proj/main.py": "import sys, pathlib\nsys.path.insert(0, str(pathlib.Path(__file__).parents[1] / 'site-packages'))\n"  # noqa: E501
             "from loose import norm\ndef run(x=1):\n    return norm(x)\n",
         }
 
@@ -305,11 +305,11 @@ def test_what_is_whose() -> None:
 
 
 def test_distributions_by_module() -> None:
-    import numpy
+    import numpy as np
     import sklearn
     import yaml
 
-    assert distribution_of("numpy.linalg") == ("numpy", numpy.__version__)
+    assert distribution_of("numpy.linalg") == ("numpy", np.__version__)
     assert distribution_of("sklearn.linear_model") == ("scikit-learn", sklearn.__version__)
     assert distribution_of("yaml") == ("pyyaml", yaml.__version__)
     assert distribution_of("dagster")[0] == "dagster"  # type: ignore[index]
@@ -325,7 +325,7 @@ def test_references_name_things_and_find_them_again() -> None:
     assert reference(Fraction(1, 2)) == "fractions:Fraction"
     assert resolve_reference("fractions:Fraction.limit_denominator") is Fraction.limit_denominator
     for bad in ("fractions", ":x", "x:", "no_such_module_at_all:x", "fractions:Nothing", "fractions:Fraction.nothing"):
-        with pytest.raises(FingerprintError, match="reference|names"):
+        with pytest.raises(FingerprintError, match=r"reference|names"):
             resolve_reference(bad)
 
 

@@ -140,7 +140,7 @@ def test_a_notebook_cell_with_a_class_and_an_await_at_top_level() -> None:
     import ast
 
     namespace: dict[str, object] = {"__name__": "__main__"}
-    text = "class A:\n    k = 1\n    def f(self):\n        return self.k\nasync def go():\n    return 1\nx = await go()\ndef run():\n    return A().f()\n"
+    text = "class A:\n    k = 1\n    def f(self):\n        return self.k\nasync def go():\n    return 1\nx = await go()\ndef run():\n    return A().f()\n"  # noqa: E501
     name = "/tmp/ipykernel_4711/9.py"
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     import asyncio
@@ -156,7 +156,7 @@ def test_a_notebook_cell_with_a_class_and_an_await_at_top_level() -> None:
 
 
 def test_a_doctest_has_its_source() -> None:
-    text = ">>> from mlrepro.versioning import fingerprint\n>>> def run(x=1):\n...     return x\n>>> fingerprint(run).reports\n()\n"
+    text = ">>> from mlrepro.versioning import fingerprint\n>>> def run(x=1):\n...     return x\n>>> fingerprint(run).reports\n()\n"  # noqa: E501
     test = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, "example", None, 0)
     assert doctest.DocTestRunner().run(test).failed == 0
 
@@ -164,7 +164,7 @@ def test_a_doctest_has_its_source() -> None:
 def test_a_script_run_as_main_has_the_fingerprint_of_the_module(project: Project) -> None:
     script = (
         CODE
-        + "\nif __name__ == '__main__':\n    from mlrepro.versioning import fingerprint\n    print(fingerprint(run).digest)\n"
+        + "\nif __name__ == '__main__':\n    from mlrepro.versioning import fingerprint\n    print(fingerprint(run).digest)\n"  # noqa: E501
     )
     root = project.write(script)
     done = subprocess.run(
@@ -180,8 +180,10 @@ def test_an_asserting_function_keeps_its_asserts(project: Project) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        'QUERY = """\nselect 1\n"""\ndef run(\n    x=1,\n):\n    text = """\ndef not_a_function():\n    pass\n"""\n'
-        "    f = lambda y: y + x\n    return text, f(x), QUERY\n",
+        (
+            'QUERY = """\nselect 1\n"""\ndef run(\n    x=1,\n):\n    text = """\ndef not_a_function():\n    pass\n"""\n'
+            "    f = lambda y: y + x\n    return text, f(x), QUERY\n"
+        ),
         """
         def deco(**kw):
             return lambda f: f

@@ -288,7 +288,7 @@ def test_what_cannot_be_followed_is_told_with_its_line(project: Project, code: s
 
 
 def test_getattr_on_a_library_or_an_object_needs_no_report(project: Project) -> None:
-    code = "import numpy as np\ndef run(frame=None, name='mean'):\n    return getattr(np, name)(frame), getattr(frame, name)\n"
+    code = "import numpy as np\ndef run(frame=None, name='mean'):\n    return getattr(np, name)(frame), getattr(frame, name)\n"  # noqa: E501
     found = project.fingerprint(code)
     assert found.reports == ()
     assert "numpy" in found.distributions

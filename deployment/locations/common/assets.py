@@ -8,19 +8,19 @@ from common import cleaning, joining
 SHARED = Cache(scope="shared")
 
 
-@ml_asset(cache=SHARED)
+@ml_asset(cache=SHARED, group_name="features")
 def clean_flights(flights_csv: pd.DataFrame) -> pd.DataFrame:
     """Flights that took place, one row each, with times as times."""
     return cleaning.flown(flights_csv)
 
 
-@ml_asset(cache=SHARED)
+@ml_asset(cache=SHARED, group_name="features")
 def hourly_weather(weather_csv: pd.DataFrame) -> pd.DataFrame:
     """One row an airport and hour, without gaps."""
     return cleaning.without_gaps(weather_csv)
 
 
-@ml_asset(cache=SHARED)
+@ml_asset(cache=SHARED, group_name="features")
 def flight_features(
     clean_flights: pd.DataFrame, hourly_weather: pd.DataFrame, planes_csv: pd.DataFrame
 ) -> pd.DataFrame:

@@ -17,12 +17,13 @@ def _data_folder() -> Path:
 
 DATA = _data_folder()
 
+def read_zipped(path: Path) -> pd.DataFrame:
+    """Read a zipped CSV file."""
+    return pd.read_csv(path, compression="zip")
+
+
 flights_csv = file_source(
-    "flights_csv", DATA / "flights.csv.zip", read=pd.read_csv, description="336,776 flights that left New York in 2013"
+    "flights_csv", DATA / "flights.csv.zip", read=read_zipped, description="336,776 flights that left New York in 2013"
 )
-weather_csv = file_source(
-    "weather_csv", DATA / "weather.csv", read=pd.read_csv, description="Hourly weather at the three airports"
-)
-planes_csv = file_source(
-    "planes_csv", DATA / "planes.csv", read=pd.read_csv, description="Planes by tail number, as registered"
-)
+weather_csv = file_source("weather_csv", DATA / "weather.csv", description="Hourly weather at the three airports")
+planes_csv = file_source("planes_csv", DATA / "planes.csv", description="Planes by tail number, as registered")

@@ -25,7 +25,7 @@ class ArrivalConfig(dg.Config):
     n_jobs: int = 2
 
 
-@ml_asset(cache=Cache(ignore_config=("n_jobs",)), seed=13)
+@ml_asset(cache=Cache(ignore_config=("n_jobs",)), seed=13, group_name="delay")
 def arrival_model(flight_features: pd.DataFrame, config: ArrivalConfig) -> Pipeline:
     """Gradient boosting on January to September; it predicts the minutes lost between gate and gate."""
     known = flight_features[flight_features["scheduled"] < TEST_FROM]
@@ -44,7 +44,7 @@ def arrival_model(flight_features: pd.DataFrame, config: ArrivalConfig) -> Pipel
         return make_pipeline(encode, boosting).fit(known, known["arr_delay"] - known["dep_delay"])
 
 
-@ml_asset
+@ml_asset(group_name="delay")
 def arrival_evaluation(arrival_model: Pipeline, flight_features: pd.DataFrame) -> dict[str, float]:
     """Errors in minutes on October to December, beside the guess that a flight makes up its usual few minutes."""
     known = flight_features[flight_features["scheduled"] < TEST_FROM]

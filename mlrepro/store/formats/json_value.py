@@ -10,7 +10,6 @@ import datetime as dt
 import json
 import math
 import uuid
-import zoneinfo
 from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 from mlrepro.store.blobs import Sink, Source
 from mlrepro.store.formats.format import Format, NotThisFormatError, Written
+from mlrepro.store.formats.json_scalars import decode_numpy, decode_pandas, decode_zone, encode_scalar, encode_zone
 from mlrepro.store.stored import StoredValue
 
 Leaf = Callable[[Any], Any]
@@ -27,9 +27,6 @@ Leaf = Callable[[Any], Any]
 _PLAIN: Final = frozenset({str, bool, type(None)})
 _HUGE: Final = 2**63
 _NAMED_FLOATS: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_NUMPY_NUMBERS: Final = frozenset({"bool", "bool_", "float16", "float32", "float64"}) | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
 
 
 def refuse(value: Any) -> Any:
@@ -42,7 +39,7 @@ def encode(value: Any, leaf: Leaf = refuse) -> Any:
 
     Args:
         value: Anything of None, bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, the standard
-            library's dates, Decimal, Fraction, UUID, range, and numpy's scalars.
+            library's dates, Decimal, Fraction, UUID, range, and numpy's and pandas' scalars.
         leaf: Called for everything else.
 
     Raises:
@@ -52,9 +49,8 @@ def encode(value: Any, leaf: Leaf = refuse) -> Any:
     encoder = _ENCODERS.get(type(value))
     if encoder is not None:
         return encoder(value, leaf)
-    if type(value).__module__ == "numpy" and (found := _numpy_scalar(value)) is not None:
-        return found
-    return leaf(value)
+    scalar = encode_scalar(value)
+    return leaf(value) if scalar is None else scalar
 
 
 def decode(data: Any, part: Callable[[Any], Any] | None = None) -> Any:
@@ -140,36 +136,12 @@ def _base64(tag: str) -> Callable[[Any, Leaf], Any]:
 
 def _datetime(value: dt.datetime, _: Leaf) -> Any:
     data = _tagged("datetime", value.replace(tzinfo=None).isoformat())
-    return data | _zone(value) | ({"fold": 1} if value.fold else {})
+    return data | encode_zone(value.tzinfo) | ({"fold": 1} if value.fold else {})
 
 
 def _time(value: dt.time, _: Leaf) -> Any:
     data = _tagged("time", value.replace(tzinfo=None).isoformat())
-    return data | _zone(value) | ({"fold": 1} if value.fold else {})
-
-
-def _zone(value: dt.datetime | dt.time) -> dict[str, Any]:
-    zone = value.tzinfo
-    if zone is None:
-        return {}
-    if type(zone) is zoneinfo.ZoneInfo and zone.key:
-        return {"zone": zone.key}
-    if type(zone) is dt.timezone:
-        offset = zone.utcoffset(None)
-        if zone == dt.timezone(offset) and zone.tzname(None) == dt.timezone(offset).tzname(None):
-            return {"offset": [offset.days, offset.seconds, offset.microseconds]}
-    raise NotThisFormatError(f"the time zone {zone!r} has no name that JSON could hold")
-
-
-def _numpy_scalar(value: Any) -> Any:
-    name = type(value).__name__
-    if name in _NUMPY_NUMBERS:
-        return {"$": "numpy", "dtype": value.dtype.str, "v": encode(value.item())}
-    if name == "str_":
-        return {"$": "numpy", "dtype": "U", "v": str(value)}
-    if name in {"datetime64", "timedelta64"}:
-        return {"$": "numpy", "dtype": value.dtype.str, "v": int(value.view("i8"))}
-    return None
+    return data | encode_zone(value.tzinfo) | ({"fold": 1} if value.fold else {})
 
 
 _ENCODERS: Final[dict[type, Callable[[Any, Leaf], Any]]] = {
@@ -202,24 +174,6 @@ def _decode_dict(data: Any, part: Any) -> dict[Any, Any]:
     return {decode(key, part): decode(item, part) for key, item in data["v"]}
 
 
-def _decode_zone(data: Any) -> dt.tzinfo | None:
-    if "zone" in data:
-        return zoneinfo.ZoneInfo(data["zone"])
-    return dt.timezone(dt.timedelta(*data["offset"])) if "offset" in data else None
-
-
-def _decode_numpy(data: Any) -> Any:
-    import numpy as np
-
-    value = decode(data["v"])
-    if data["dtype"] == "U":
-        return np.str_(value)
-    dtype = np.dtype(data["dtype"])
-    if dtype.kind in "mM":
-        return np.array(value, dtype="i8").view(dtype)[()]
-    return dtype.type(value)
-
-
 _DECODERS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "int": lambda data, _: int(data["v"], 16),
     "float": lambda data, _: _NAMED_FLOATS[data["v"]],
@@ -233,17 +187,20 @@ _DECODERS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "complex": lambda data, _: complex(*map(decode, data["v"])),
     "range": lambda data, _: range(*map(decode, data["v"])),
     "datetime": lambda data, _: dt.datetime.fromisoformat(data["v"]).replace(
-        tzinfo=_decode_zone(data), fold=data.get("fold", 0)
+        tzinfo=decode_zone(data), fold=data.get("fold", 0)
     ),
     "time": lambda data, _: dt.time.fromisoformat(data["v"]).replace(
-        tzinfo=_decode_zone(data), fold=data.get("fold", 0)
+        tzinfo=decode_zone(data), fold=data.get("fold", 0)
     ),
     "date": lambda data, _: dt.date.fromisoformat(data["v"]),
     "timedelta": lambda data, _: dt.timedelta(*data["v"]),
     "decimal": lambda data, _: Decimal(data["v"]),
     "fraction": lambda data, _: Fraction(*map(decode, data["v"])),
     "uuid": lambda data, _: uuid.UUID(data["v"]),
-    "numpy": lambda data, _: _decode_numpy(data),
+    "numpy": lambda data, _: decode_numpy({**data, "v": _NAMED_FLOATS.get(data["v"], data["v"])}),
+    "pandas.Timestamp": lambda data, _: decode_pandas(data),
+    "pandas.Timedelta": lambda data, _: decode_pandas(data),
+    "pandas.missing": lambda data, _: decode_pandas(data),
 }
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mlrepro.store.formats import json_value
 from mlrepro.store.formats.format import NotThisFormatError
-from mlrepro.store.formats.pandas_columns import Note, as_index, decode_column, encode_column, is_plain
+from mlrepro.store.formats.pandas_columns import Note, as_index, decode_column, encode_column, frequency, is_plain
 
 _INDEX: Final = "__index_{}__"
 
@@ -112,19 +112,7 @@ def _index(index: Any, arrays: list[pa.Array], names: list[str]) -> dict[str, An
         columns.append(note)
     found["levels"] = columns
     found["multi"] = isinstance(index, pd.MultiIndex)
-    if getattr(index, "freq", None) is not None and not isinstance(index, pd.PeriodIndex):
-        found["freq"] = _frequency(index.freq)
-    return found
-
-
-def _frequency(freq: Any) -> str:
-    try:
-        same = pd.tseries.frequencies.to_offset(freq.freqstr) == freq
-    except ValueError:
-        same = False
-    if not same:
-        raise NotThisFormatError(f"the frequency {freq!r} of its index is not known by its name")
-    return str(freq.freqstr)
+    return found | frequency(index)
 
 
 def _restore_index(table: pa.Table, notes: dict[str, Any], first: int) -> Any:
@@ -183,8 +171,7 @@ def _labels(labels: Any) -> dict[str, Any]:
         zone = getattr(dtype, "tz", None)
         if zone is not None and pd.api.types.pandas_dtype(str(dtype)) != dtype:
             raise NotThisFormatError(f"the dtype {dtype} of its column labels is not known by its name")
-        freq = {} if labels.freq is None else {"freq": _frequency(labels.freq)}
-        return found | {"dtype": str(dtype), "times": labels.asi8.tolist()} | freq
+        return found | {"dtype": str(dtype), "times": labels.asi8.tolist()} | frequency(labels)
     if isinstance(dtype, np.dtype) and dtype.kind in "biufO" and dtype.isnative:
         return found | {"dtype": dtype.str, "values": json_value.encode(labels.tolist())}
     raise NotThisFormatError(f"its column labels have the dtype {dtype}")

@@ -136,12 +136,31 @@ def _categories(values: Any) -> tuple[pa.Array, Note]:
         dictionary = pa.array([str(label) for label in labels], pa.large_string())
     else:
         dictionary, note["category"]["labels"] = encode_column(labels)
+        note["category"] |= frequency(labels)
         if isinstance(dictionary, pa.ExtensionArray):
             raise NotThisFormatError("its categories have no plain Arrow type")
     if labels.name is not None:
         raise NotThisFormatError("its categories have a name")
     codes = pa.array(np.asarray(values.codes), mask=np.asarray(values.codes) == -1)
     return one_chunk(pa.DictionaryArray.from_arrays(codes, dictionary, ordered=bool(values.ordered))), note
+
+
+def frequency(index: Any) -> Note:
+    """The frequency of an index, if it has one besides its dtype.
+
+    Raises:
+        NotThisFormatError: It is not known by its name.
+    """
+    freq = getattr(index, "freq", None)
+    if freq is None or isinstance(index.dtype, pd.PeriodDtype):
+        return {}
+    try:
+        same = pd.tseries.frequencies.to_offset(freq.freqstr) == freq
+    except ValueError:
+        same = False
+    if not same:
+        raise NotThisFormatError(f"the frequency {freq!r} of an index is not known by its name")
+    return {"freq": str(freq.freqstr)}
 
 
 def _number(edge: Any) -> float | int:
@@ -163,6 +182,8 @@ def _decode_categories(column: pa.ChunkedArray, note: Note) -> Any:
         )
     else:
         labels = as_index(decode_column(pa.chunked_array([array.dictionary]), known["labels"]))
+        if "freq" in known:
+            labels.freq = known["freq"]
     codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(labels, ordered=known["ordered"]))
 

@@ -226,7 +226,7 @@ def _tensor(tensor: Any) -> Any:
     ):
         return NotImplemented
     reduced: tuple[Any, ...]
-    plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    plain = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype in {torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2}:
         bits = torch.int16 if tensor.dtype is torch.bfloat16 else torch.uint8
         reduced = (_method("view", tensor.dtype), (plain.view(bits),))

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +124,28 @@ def test_numpy_scalars_keep_their_type(value: Any) -> None:
     assert type(loaded["metric"]) is type(value)
     assert loaded["metric"].dtype == value.dtype
     assert loaded["metric"] == value or value != value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pd.Timestamp("2026-01-01T00:00:00.000000001"),
+        pd.Timestamp("2026-10-25T00:30Z").tz_convert("Europe/Berlin"),
+        pd.Timestamp("2026-10-25T01:30Z").tz_convert("Europe/Berlin"),
+        pd.Timestamp("2026-01-01", tz=dt.timezone(dt.timedelta(hours=-3))),
+        pd.Timedelta("1h"),
+        pd.NaT,
+        pd.NA,
+    ],
+    ids=repr,
+)
+def test_pandas_scalars_keep_their_type(value: Any) -> None:
+    stored, loaded = round_trip({"since": value})
+    assert stored.format == "json"
+    assert type(loaded["since"]) is type(value)
+    assert repr(loaded["since"]) == repr(value)
+    assert getattr(loaded["since"], "unit", None) == getattr(value, "unit", None)
+    assert loaded["since"] is value or loaded["since"] == value
 
 
 def test_what_json_can_say_is_said_in_plain_json() -> None:

@@ -32,6 +32,9 @@ COLUMNS: dict[str, Any] = {
     "bools and None": pd.Series([True, None, False, True, None], dtype=object),
     "decimal": pd.Series([Decimal("1.10"), None, *map(Decimal, "123")], dtype=object),
     "date": pd.Series([dt.date(2026, 1, day) for day in range(1, 6)], dtype=object),
+    "pandas scalars": pd.Series(
+        [pd.NA, pd.NaT, pd.Timestamp("2026-01-01", tz="UTC"), pd.Timedelta("1h"), None], dtype=object
+    ),
     "surrogate": pd.Series(["\ud800", "a", "b", "c", "d"], dtype=object),
     "time": DAYS,
     "time with a gap": pd.to_datetime(["2026-01-01", None, "2026-01-03", None, "1700-01-01"]),
@@ -107,7 +110,7 @@ def test_all_columns_at_once() -> None:
         pd.CategoricalIndex(list("ababc")),
         pd.IntervalIndex.from_breaks(range(6)),
         pd.Index([1.5, np.nan, 2, 3, 4]),
-        pd.MultiIndex.from_product([["a"], DAYS], names=["x", None]),
+        pd.MultiIndex.from_product([["a"], DAYS._with_freq(None)], names=["x", None]),
         pd.MultiIndex.from_arrays([[1, 1, 2, 2, 3], [*"abc", None, "d"], pd.Categorical(list("xyxyx"))]),
     ],
     ids=lambda index: f"{type(index).__name__}-{index.dtype}",
@@ -166,7 +169,6 @@ def test_what_belongs_to_a_frame_besides_its_cells() -> None:
         pd.DataFrame({"types": [int]}),
         pd.DataFrame({"sparse": pd.arrays.SparseArray([0, 0, 1])}),
         pd.DataFrame({"big endian": np.arange(2, dtype=">i4")}),
-        pd.DataFrame({"missing": pd.Series([pd.NA, 1], dtype=object)}),
         pd.DataFrame({"x": [1]}, columns=pd.CategoricalIndex(["x"])),
         pd.DataFrame(
             {"offsets": pd.date_range("2026-01-01", periods=2, tz=dt.timezone(dt.timedelta(minutes=3), "odd"))}
