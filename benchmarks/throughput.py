@@ -1,8 +1,8 @@
 """Storing and loading 200 MB: ours beside plain files with the same promises.
 
 Plain is an Arrow IPC file (or ``numpy.save``), synced to disk, followed by sha256 of the file; loading is the same file
-read and materialised, and its sha256 compared. Rounds alternate, medians are compared within one run, so a shared machine
-disturbs both alike.
+read and materialised, and its sha256 compared. Rounds alternate and medians are compared within one run, so that a
+shared machine disturbs both alike.
 
     python benchmarks/throughput.py [--size-mb 200] [--rounds 7] [--folder DIR]
 """
@@ -115,20 +115,27 @@ def one_round(times: Timed, value: Any, save: Any, load: Any, folder: Path, ours
 
 
 def peers(times: Timed, value: Any, place: Path) -> None:
-    """joblib.Memory's backend on the same value; it neither syncs nor checks what it reads."""
+    """What others take for the same value; they neither sync nor check what they read."""
+    timed(times, "hash alone, ours", lambda: open_store("memory://").hash_value(value))
     try:
         import joblib
     except ImportError:
+        pass
+    else:
+        call = joblib.Memory(place / "joblib", verbose=0).cache(keep, ignore=["value"])
+        timed(times, "store joblib.Memory", lambda: call(value))
+        timed(times, "load joblib.Memory", lambda: call(value))
+        timed(times, "hash alone, joblib", lambda: joblib.hash(value))
+    try:
+        from prefect.serializers import PickleSerializer
+    except ImportError:
         return
-    memory = joblib.Memory(place / "joblib", verbose=0)
-    call = memory.cache(identity, ignore=["value"])
-    timed(times, "store joblib.Memory", lambda: call(value, len(times)))
-    timed(times, "load joblib.Memory", lambda: call(value, len(times)))
-    timed(times, "hash joblib", lambda: joblib.hash(value))
-    timed(times, "hash ours", lambda: open_store("memory://").hash_value(value))
+    serializer, path = PickleSerializer(), place / "prefect"
+    timed(times, "store Prefect's pickle", lambda: path.write_bytes(serializer.dumps(value)))
+    timed(times, "load Prefect's pickle", lambda: serializer.loads(path.read_bytes()))
 
 
-def identity(value: Any, number: int) -> Any:
+def keep(value: Any) -> Any:
     return value
 
 
@@ -136,17 +143,14 @@ def report(title: str, times: Timed, megabytes: float) -> dict[str, float]:
     print(f"\n{title}, {megabytes:.0f} MB, median of {len(times['store ours'])} alternating rounds")
     middle = {name: statistics.median(seconds) for name, seconds in times.items()}
     for name, seconds in middle.items():
-        low, high = min(times[name]), max(times[name])
-        print(
-            f"  {name:22} {seconds * 1e3:8.0f} ms   ({low * 1e3:.0f} to {high * 1e3:.0f})   {megabytes / seconds:7.0f} MB/s"
-        )
+        spread = f"({min(times[name]) * 1e3:.0f} to {max(times[name]) * 1e3:.0f})"
+        print(f"  {name:24} {seconds * 1e3:8.0f} ms   {spread:16} {megabytes / seconds:7.0f} MB/s")
     ratios = {}
     for step in ("store", "load"):
-        paired = [plain / ours for ours, plain in zip(times[f"{step} ours"], times[f"{step} plain"], strict=True)]
+        pairs = zip(times[f"{step} plain"], times[f"{step} ours"], strict=True)
+        paired = statistics.median(plain / ours for plain, ours in pairs)
         ratios[step] = middle[f"{step} plain"] / middle[f"{step} ours"]
-        print(
-            f"  {step}: speed ours/plain {ratios[step]:.2f} (median of pairs {statistics.median(paired):.2f}); wanted at least 0.80"
-        )
+        print(f"  {step}: speed ours/plain {ratios[step]:.2f} (median of pairs {paired:.2f}); wanted at least 0.80")
     return ratios
 
 

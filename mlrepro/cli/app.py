@@ -59,12 +59,13 @@ def app() -> None:
       mlrepro diff churn_model@v2 v3            what changed between two
       mlrepro load churn_model@v3 -o model.pkl  its bytes as a file
       mlrepro verify churn_model -m project     compute again and compare
+      mlrepro fingerprint project:clean         what code a key follows
     """
 
 
 def main() -> None:
     """Run the command; a user's mistake ends in one line and exit code 1."""
-    from mlrepro.cli import reading, verifying  # noqa: F401 -- each adds its verbs to the app
+    from mlrepro.cli import fingerprinting, reading, verifying  # noqa: F401 -- each adds its verbs to the app
 
     try:
         app()

@@ -48,7 +48,7 @@ def versions_command(where: Where, asset: str | None, partition: str | None) -> 
             "by": item.body.get("who"),
             "content": item.stored.content_hash[:12],
             "code": (item.body.get("code") or "")[:12],
-            "size": human_size(item.stored.size + item.stored.parts_size),
+            "size": _size(item),
             "metrics": ", ".join(f"{key} {value:.6g}" for key, value in (item.body.get("metrics") or {}).items()),
             "note": "nondeterministic" if item.body.get("nondeterministic") else "",
         }
@@ -75,7 +75,7 @@ def show_command(where: Where, name: str, partition: str | None, code: bool) -> 
         "version": f"{VersionName(found.asset, found.number)}" + (f" ({partition})" if partition else ""),
         "made": f"{_local(found.body['created'])} by {found.body.get('who')} in run {found.body.get('run_id')}",
         "content": found.stored.content_hash,
-        "stored as": f"{found.stored.format}, {human_size(found.stored.size + found.stored.parts_size)}, {found.stored.python_type}",
+        "stored as": f"{found.stored.format}, {_size(found)}, {found.stored.python_type}",
     }
     if record:
         facts |= {
@@ -132,10 +132,7 @@ def load_command(where: Where, name: str, partition: str | None, output: Path) -
     if where.as_json:
         print_json({**version_json(found), "path": str(written)})
     else:
-        click.echo(
-            f"{VersionName(found.asset, found.number)} ({found.stored.format},"
-            f" {human_size(found.stored.size + found.stored.parts_size)}) -> {written}"
-        )
+        click.echo(f"{VersionName(found.asset, found.number)} ({found.stored.format}, {_size(found)}) -> {written}")
 
 
 def version_json(found: Version) -> dict[str, Any]:
@@ -161,6 +158,10 @@ def human_size(size: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     raise AssertionError("the last unit takes every amount")
+
+
+def _size(found: Version) -> str:
+    return human_size(found.stored.size + found.stored.parts_size)
 
 
 def _local(timestamp: str) -> str:

@@ -1,6 +1,8 @@
 """An `AssetsDefinition` whose code version is the fingerprint of the code as it is."""
 
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +12,36 @@ import dagster as dg
 from mlrepro.dagster_internals import copy_spec_as
 from mlrepro.errors import FollowWarning
 from mlrepro.io_managers.computation import Computation, computation_of
-from mlrepro.versioning import Report
+from mlrepro.versioning import FingerprintSession, Report
+
+
+class _Loads(threading.local):
+    """Sessions by which the assets of one load share what they have in common.
+
+    Dagster takes the code versions of a whole code location in a row and tells nobody when it begins or ends, so
+    calls that follow one another closely count as one load. Nothing but the label in the UI depends on it: a step
+    looks at its code anew.
+    """
+
+    PAUSE = 0.1
+    """Seconds without a call that end a load."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[str, ...], FingerprintSession] = {}
+        self._last = 0.0
+
+    def session(self, first_party: tuple[str, ...]) -> FingerprintSession:
+        """The session of the load that is going on, or of a new one."""
+        now = time.monotonic()
+        if now - self._last > self.PAUSE:
+            self._sessions.clear()
+        self._last = now
+        if first_party not in self._sessions:
+            self._sessions[first_party] = FingerprintSession(first_party=first_party)
+        return self._sessions[first_party]
+
+
+_loads = _Loads()
 
 
 class FollowedSpec(dg.AssetSpec):
@@ -27,7 +58,7 @@ class FollowedSpec(dg.AssetSpec):
         """The code fingerprint, or what the record holds where there is no function to follow."""
         if self.computation is None:
             return super().code_version
-        code = self.computation.fingerprint()
+        code = self.computation.fingerprint(_loads.session(self.computation.first_party))
         if not _is_loading(self.computation):
             _warn_once(self.key.to_user_string(), self.computation, code.reports)
         return self.computation.code_version(code)

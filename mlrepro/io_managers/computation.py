@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mlrepro.io_managers.cache import Cache
-from mlrepro.versioning import CodeFingerprint, OutputDeclaration, fingerprint
+from mlrepro.versioning import CodeFingerprint, FingerprintSession, OutputDeclaration
 
 _ATTRIBUTE = "__mlrepro_computation__"
 
@@ -37,10 +37,14 @@ class Computation:
     takes_context: bool = False
     first_party: tuple[str, ...] = ()
 
-    def fingerprint(self) -> CodeFingerprint:
-        """Fingerprint the function as it is now, with everything that it can reach."""
+    def fingerprint(self, session: FingerprintSession | None = None) -> CodeFingerprint:
+        """Fingerprint the function as it is now, with everything that it can reach.
+
+        Args:
+            session: Walks what several functions share only once. Default: everything is looked at anew.
+        """
         also = () if self.config_class is None else (self.config_class,)
-        return fingerprint(self.fn, also=also, first_party=self.first_party)
+        return (session or FingerprintSession(first_party=self.first_party)).fingerprint(self.fn, also=also)
 
     def code_version(self, code: CodeFingerprint) -> str:
         """The code version: the fingerprint, with the user's own version string folded in if there is one."""

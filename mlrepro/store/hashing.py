@@ -17,7 +17,7 @@ class Sha256:
     pieces may not change until ``hexdigest`` returns. The thread starts with the first large piece.
 
     Args:
-        overlap: Whether to use the thread. It does not pay for reading files, which the system reads ahead anyway.
+        overlap: Whether to use the thread. It pays little for reading files, which the system reads ahead anyway.
     """
 
     def __init__(self, *, overlap: bool = True) -> None:

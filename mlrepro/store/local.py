@@ -6,6 +6,7 @@ object is synced before it gets its name, and the folder after.
 
 import contextlib
 import errno
+import mmap
 import os
 import uuid
 from collections.abc import Iterator
@@ -101,6 +102,19 @@ class LocalObjects:
         except OSError as error:
             raise failed("read", str(path), error) from error
         return _read(file, into)
+
+    def map(self, key: str) -> memoryview | None:
+        """See Objects. Blobs are replaced as a whole, so the file behind the map does not change."""
+        try:
+            with self._file(key).open("rb", buffering=0) as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            # Missing, empty, or on a file system that cannot map: reading will say what there is to say.
+            return None
+        if hasattr(mmap, "MADV_SEQUENTIAL"):
+            with contextlib.suppress(OSError):
+                mapped.madvise(mmap.MADV_SEQUENTIAL)
+        return memoryview(mapped)
 
     def spool(self, scope: str) -> "contextlib.AbstractContextManager[LocalSpool]":
         """See Objects. The scratch file lies in ``<scope>/tmp``, where housekeeping can tell it from an object."""

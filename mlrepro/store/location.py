@@ -34,6 +34,7 @@ _BUCKETS: Final[dict[str, Callable[..., Any]]] = {
 _KNOWN: Final = (
     "file:///folder, a plain path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, memory://name"
 )
+_FIRST_PRINTABLE: Final = 32
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -57,6 +58,8 @@ def open_objects(url: str, options: Mapping[str, str]) -> Objects:
     """
     if not url or not isinstance(url, str):
         raise StoreError(f"{url!r} is not a store URL. Known: {_KNOWN}")
+    if any(ord(letter) < _FIRST_PRINTABLE for letter in url):
+        raise StoreError(f"The store URL {url!r} may not have control characters")
     scheme = url.split("://", 1)[0] if "://" in url else ""
     if not scheme:
         return _folder(Path(url), url, options)
@@ -110,8 +113,8 @@ def _bucket(scheme: str, bucket: str, url: str, options: Mapping[str, str]) -> A
 
 def _prefix(url: str, path: str) -> str:
     segments = [segment for segment in path.split("/") if segment]
-    if any(segment in {".", ".."} for segment in segments) or any(ord(letter) < 32 for letter in path):
-        raise StoreError(f"The store URL {url!r} may not have '.', '..' or control characters in its path")
+    if any(segment in {".", ".."} for segment in segments):
+        raise StoreError(f"The store URL {url} may not have '.' or '..' in its path")
     return "/".join(segments)
 
 

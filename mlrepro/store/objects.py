@@ -63,6 +63,9 @@ class Objects(Protocol):
                 What does not fit is still yielded, so that the caller sees that the size is wrong.
         """
 
+    def map(self, key: str) -> memoryview | None:
+        """The object's bytes as they lie on the disk, without a copy; None where it is missing, empty or not local."""
+
     def spool(self, scope: str) -> AbstractContextManager[Spool]:
         """Begin an object whose name is not known yet. What is not published is removed on exit."""
 

@@ -12,6 +12,7 @@ from mlrepro.store.objects import failed
 _T_co = TypeVar("_T_co", covariant=True)
 
 _SMALL: Final = 1024 * 1024
+_LARGE: Final = 32 * 1024 * 1024
 _HELD: Final = 8
 
 
@@ -35,7 +36,8 @@ def into_memory(size: int) -> Reading[memoryview]:
     def read(opener: Opener, *, overlap: bool) -> tuple[memoryview, str, int] | None:
         memory = _memory(size)
         pieces = opener(memory)
-        return None if pieces is None else (memory, *digest(pieces, overlap=overlap))
+        # The memory is held in any case, so the hash may lag behind as far as it likes.
+        return None if pieces is None else (memory, *digest(pieces, overlap=overlap or size >= _LARGE, hold=True))
 
     return read
 
@@ -76,13 +78,13 @@ def away(opener: Opener, *, overlap: bool) -> tuple[None, str, int] | None:
     return None if pieces is None else (None, *digest(pieces, overlap=overlap))
 
 
-def digest(pieces: Iterator[memoryview], *, overlap: bool) -> tuple[str, int]:
-    """sha256 and size of all pieces."""
+def digest(pieces: Iterator[memoryview], *, overlap: bool, hold: bool = False) -> tuple[str, int]:
+    """sha256 and size of all pieces; ``hold`` allows that many of them wait to be hashed."""
     sha256 = Sha256(overlap=overlap)
     try:
         for number, piece in enumerate(pieces):
             sha256.update(piece)
-            if number % _HELD == 0:
+            if number % _HELD == 0 and not hold:
                 sha256.catch_up()
         return sha256.hexdigest(), sha256.size
     finally:

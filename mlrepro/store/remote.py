@@ -130,6 +130,10 @@ class ObstoreObjects:
             position = end
             yield piece
 
+    def map(self, key: str) -> memoryview | None:  # noqa: ARG002 - a bucket has nothing to map
+        """See Objects."""
+        return None
+
     @contextlib.contextmanager
     def spool(self, scope: str) -> Iterator["RemoteSpool"]:  # noqa: ARG002 - a bucket needs no scratch folder of its own
         """See Objects. What is small waits in memory, the rest in a local temporary file."""

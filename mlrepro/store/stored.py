@@ -27,7 +27,7 @@ class StoredValue:
         >>> from mlrepro.store import open_store
         >>> stored = open_store("memory://docs").write_value({"auc": 0.81})
         >>> stored.format, stored.python_type, stored.size
-        ('json', 'builtins:dict', 13)
+        ('json', 'builtins:dict', 12)
     """
 
     content_hash: str

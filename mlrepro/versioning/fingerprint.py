@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import hashlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,7 +24,7 @@ class FingerprintSession:
     """Fingerprints many definitions at one moment: what they share is walked once.
 
     A session holds what it saw. Make one for each load of a code location and let it go afterwards, so that code
-    and files that change meanwhile are seen by the next.
+    and files that change meanwhile are seen by the next. One thread uses it at a time.
 
     Args:
         first_party: Distributions or top-level modules that count as the project's own although installed.
@@ -51,6 +52,10 @@ class FingerprintSession:
             raise FingerprintError(
                 f"{target!r} cannot be fingerprinted: give a function, a method, a class or another callable"
             )
+        with _no_collection():
+            return self._fingerprint(target, also)
+
+    def _fingerprint(self, target: Callable[..., Any] | type, also: Sequence[object]) -> CodeFingerprint:
         walker = self._walker(target)
         roots = [walker.root(target)]
         roots += [
@@ -74,6 +79,19 @@ class FingerprintSession:
     @functools.cached_property
     def _base(self) -> Origins:
         return Origins(self._first_party)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Put off garbage collection: syntax trees live for moments only, and collecting meanwhile makes them live on."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def fingerprint(
@@ -102,6 +120,7 @@ def fingerprint(
         FingerprintError: The target is not callable.
 
     Example:
+        >>> __name__ = "__main__"  # as in a script of your own
         >>> def scale(x, factor=2):
         ...     return x * factor
         >>> def same(x, factor=2):  # another name, and this comment
@@ -142,7 +161,8 @@ def fingerprint_session(
         >>> len(digests)
         2
     """
-    yield FingerprintSession(first_party=first_party, ignore_decorators_of=ignore_decorators_of)
+    with _no_collection():
+        yield FingerprintSession(first_party=first_party, ignore_decorators_of=ignore_decorators_of)
 
 
 def _module_of(target: Any) -> str:

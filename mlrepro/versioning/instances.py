@@ -229,7 +229,7 @@ def _reduced(walker: "Walker", node: Node, value: Any, kind: type) -> None:
     if hasattr(value, "__next__") and not kind.__module__.startswith("numpy"):
         raise TypeError(f"a {kind.__name__} is used up by reading it")
     registered = copyreg.dispatch_table.get(kind)
-    reduced = registered(value) if registered is not None else value.__reduce_ex__(4)
+    reduced: Any = registered(value) if registered is not None else value.__reduce_ex__(4)
     if isinstance(reduced, str):
         parts += [b"named", reduced.encode()]
         return

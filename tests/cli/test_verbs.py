@@ -230,3 +230,31 @@ def test_help_teaches(run: Run, verb: str) -> None:
     assert code == 0
     assert "--json" in out
     assert "Usage: mlrepro" in out
+
+
+class TestFingerprint:
+    @pytest.fixture
+    def project(self, lab: Lab) -> None:
+        lab.module(textwrap.dedent(PROJECT).format(factor=7), name="fingerprinted_project")
+
+    @pytest.mark.usefixtures("project")
+    def test_of_an_asset_and_of_a_helper(self, run: Run) -> None:
+        _, out, _ = run("fingerprint", "fingerprinted_project:features", "--code")
+        assert "fingerprinted_project:scale" in out
+        assert "return x * 7" in out
+        shown = json.loads(run("fingerprint", "fingerprinted_project:scale", "--json")[1])
+        assert shown["fingerprint"] == mlrepro.code_fingerprint(__import__("fingerprinted_project").scale)
+
+    @pytest.mark.parametrize(
+        ("target", "says"),
+        [
+            ("json", "write MODULE:NAME"),
+            ("nowhere:f", "nowhere:f can't be imported"),
+            ("json:nope", "can't be imported"),
+        ],
+    )
+    def test_of_what_is_not_there(self, run: Run, target: str, says: str) -> None:
+        code, _, err = run("fingerprint", target)
+        assert code == 1
+        assert says in err
+        assert len(err.splitlines()) == 1

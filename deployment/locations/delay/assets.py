@@ -2,12 +2,13 @@
 
 import dagster as dg
 import pandas as pd
-from mlrepro import Cache, ml_asset
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 from threadpoolctl import threadpool_limits
+
+from mlrepro import Cache, ml_asset
 
 TEST_FROM = pd.Timestamp("2013-10-01", tz="UTC")
 CATEGORIES = ["origin", "dest", "carrier"]
@@ -22,10 +23,10 @@ class ArrivalConfig(dg.Config):
 
     learning_rate: float = 0.1
     trees: int = 200
-    n_jobs: int = 2
+    n_jobs: int = 1
 
 
-@ml_asset(cache=Cache(ignore_config=("n_jobs",)), seed=13, group_name="delay")
+@ml_asset(cache=Cache(ignore_config=("n_jobs",)), seed=13)
 def arrival_model(flight_features: pd.DataFrame, config: ArrivalConfig) -> Pipeline:
     """Gradient boosting on January to September; it predicts the minutes lost between gate and gate."""
     known = flight_features[flight_features["scheduled"] < TEST_FROM]
@@ -44,7 +45,7 @@ def arrival_model(flight_features: pd.DataFrame, config: ArrivalConfig) -> Pipel
         return make_pipeline(encode, boosting).fit(known, known["arr_delay"] - known["dep_delay"])
 
 
-@ml_asset(group_name="delay")
+@ml_asset
 def arrival_evaluation(arrival_model: Pipeline, flight_features: pd.DataFrame) -> dict[str, float]:
     """Errors in minutes on October to December, beside the guess that a flight makes up its usual few minutes."""
     known = flight_features[flight_features["scheduled"] < TEST_FROM]

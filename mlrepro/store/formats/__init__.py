@@ -30,7 +30,6 @@ _MODULES: Final[Mapping[str, str]] = {
 # Exact types only: a subclass may carry what the format does not know, so it is pickled.
 _BY_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "builtins:bytes": ("bytes",),
-    "collections:OrderedDict": ("safetensors", "json", "tree", "pickle"),
     "numpy:ndarray": ("npy", "pickle"),
     "pandas:DataFrame": ("arrow", "pickle"),
     "pandas:Series": ("arrow", "pickle"),
@@ -41,7 +40,7 @@ _BY_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "pyarrow:Table": ("arrow", "pickle"),
     "torch:Tensor": ("safetensors", "pickle"),
 }
-_CONTAINERS: Final = frozenset({"builtins:dict", "builtins:list", "builtins:tuple"})
+_CONTAINERS: Final = frozenset({"builtins:dict", "builtins:list", "builtins:tuple", "collections:OrderedDict"})
 # pandas has an Index class for each kind of label.
 _INDEXES: Final = frozenset(
     f"pandas:{name}"
@@ -84,16 +83,16 @@ def candidates(value: object) -> tuple[str, ...]:
     if name in _INDEXES:
         return ("arrow", "pickle")
     if name in _CONTAINERS:
-        if name == "builtins:dict" and _all_tensors(value):
-            return ("safetensors", "json", "tree", "pickle")
-        return ("json", "tree", "pickle")
+        return (("safetensors",) if _all_tensors(value) else ()) + ("json", "tree", "pickle")
     return _BY_TYPE.get(name, ("json", "pickle"))
 
 
 def _all_tensors(value: object) -> bool:
-    assert isinstance(value, dict)
-    return bool(value) and all(
-        type(key) is str and type_name(type(item)) == "torch:Tensor" for key, item in value.items()
+    """Whether a value is a dict of tensors by name. torch is imported where it is; to ask would import it elsewhere."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(type(key) is str and type_name(type(item)) == "torch:Tensor" for key, item in value.items())
     )
 
 

@@ -73,7 +73,7 @@ def from_table(table: pa.Table, notes: dict[str, Any], as_type: type | None) -> 
 
 
 def _module(library: str) -> Any:
-    if library not in sys.modules:
+    if sys.modules.get(library) is None:
         try:
             importlib.import_module(library)
         except ImportError as error:
@@ -91,7 +91,7 @@ def _write(value: Any, sink: Sink) -> Written:
 
 
 def _read(source: Source, _stored: StoredValue, as_type: type | None) -> Any:
-    table = pa.ipc.open_file(pa.py_buffer(source.read())).read_all()
+    table = pa.ipc.open_file(pa.py_buffer(source.view())).read_all()
     metadata = dict(table.schema.metadata or {})
     notes = json.loads(metadata.pop(_KEY, b"{}"))
     return from_table(table.replace_schema_metadata(metadata or None), notes, as_type)

@@ -61,11 +61,18 @@ def encode_column(values: Any) -> tuple[pa.Array, Note]:
 def decode_column(column: pa.ChunkedArray, note: Note) -> Any:
     """The values that ``encode_column`` was given, as a numpy or pandas array."""
     if not note:
-        return column.to_numpy() if column.num_chunks != 1 else column.chunk(0).to_numpy(zero_copy_only=False)
+        return _writable(
+            column.to_numpy() if column.num_chunks != 1 else column.chunk(0).to_numpy(zero_copy_only=False)
+        )
     for key, decode in _DECODERS.items():
         if key in note:
             return decode(column, note)
     raise ValueError(f"a frame of a later version: its columns have {sorted(note)}")
+
+
+def _writable(array: Any) -> Any:
+    """The array in memory of its own; pandas' users change values in place."""
+    return array if array.flags.writeable else array.copy()
 
 
 def is_plain(note: Note) -> bool:
@@ -184,7 +191,7 @@ def _decode_categories(column: pa.ChunkedArray, note: Note) -> Any:
         labels = as_index(decode_column(pa.chunked_array([array.dictionary]), known["labels"]))
         if "freq" in known:
             labels.freq = known["freq"]
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = _writable(array.indices.fill_null(-1).to_numpy(zero_copy_only=False))
     return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(labels, ordered=known["ordered"]))
 
 
@@ -201,7 +208,7 @@ def _decode_string(column: pa.ChunkedArray, note: Note) -> Any:
 def _decode_named(column: pa.ChunkedArray, note: Note) -> Any:
     dtype = pd.api.types.pandas_dtype(note["dtype"])
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return pd.DatetimeIndex(decode_column(column, {})).tz_localize("UTC").tz_convert(dtype.tz).array
+        return pd.DatetimeIndex(decode_column(column, {})).tz_localize("UTC").tz_convert(dtype.tz).array.copy()
     return dtype.__from_arrow__(column)
 
 

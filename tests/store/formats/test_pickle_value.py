@@ -144,14 +144,13 @@ def test_frames_inside_objects_count_by_content() -> None:
         (threading.Lock(), "_thread:lock"),
         ({"deep": [lambda: 1]}, "builtins:dict"),
         ([np.arange(3), lambda: 1], "builtins:list"),
-        (Estimator(lock=threading.Lock()), "tests.store.data_cases:Estimator"),
+        (Estimator(lock=threading.Lock()), r"tests.store.data_cases:Estimator"),
     ],
     ids=["lambda", "generator", "lock", "lambda in a dict", "lambda beside an array", "lock in an object"],
 )
 def test_what_cannot_be_stored_is_one_clear_error(value: Any, told: str) -> None:
-    with pytest.raises(
-        UnstorableValueError, match=rf"A value of type .*{told.split(':')[1]}.* cannot be stored: .*Return plain data"
-    ):
+    expected = rf"type {told} cannot be stored: .*Return plain data"
+    with pytest.raises(UnstorableValueError, match=expected):
         STORE.write_value(value)
 
 
@@ -182,6 +181,8 @@ def test_an_unknown_format_lists_the_known_ones() -> None:
     ],
 )
 def test_a_format_that_cannot_hold_the_value_says_so(value: Any, format_name: str) -> None:
+    if format_name == "safetensors":
+        pytest.importorskip("torch")
     with pytest.raises(UnstorableValueError, match=f"cannot be stored as '{format_name}'"):
         STORE.write_value(value, format=format_name)
 
@@ -198,5 +199,5 @@ def test_a_pickle_whose_code_is_gone_says_so() -> None:
     Gone = type("Gone", (), {"__module__": __name__})
     stored = STORE.write_value(Gone())
     del Gone
-    with pytest.raises(StoreError, match="cannot be loaded here: AttributeError: .*Gone"):
+    with pytest.raises(StoreError, match=r"cannot be loaded here: AttributeError: .*Gone"):
         STORE.read_value(stored)
