@@ -63,7 +63,11 @@ def module(decorator: str, assets: int) -> str:
 
 def load(folder: Path) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-c", LOAD], cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True
+        [sys.executable, "-c", LOAD],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(done.stderr.decode())

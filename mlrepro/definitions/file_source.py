@@ -1,5 +1,6 @@
 """`file_source`: a file or folder as a source asset that is observed by its content."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,16 +65,19 @@ def file_source(
             metadata={"path": dg.MetadataValue.path(location.absolute()), "size": stored.size},
         )
 
-    return dg.observable_source_asset(
-        name=name,
-        key_prefix=key_prefix,
-        group_name=group_name,
-        description=description,
-        tags=tags,
-        automation_condition=automation_condition,
-        metadata={"path": dg.MetadataValue.path(location.absolute())},
-        io_manager_def=dg.IOManagerDefinition.hardcoded_io_manager(FileSourceIOManager(location, read, keep=keep)),
-    )(observe)
+    with warnings.catch_warnings():
+        # said once here that the seam is beta: whoever calls file_source can do nothing about it
+        warnings.simplefilter("ignore", category=dg.BetaWarning)
+        return dg.observable_source_asset(
+            name=name,
+            key_prefix=key_prefix,
+            group_name=group_name,
+            description=description,
+            tags=tags,
+            automation_condition=automation_condition,
+            metadata={"path": dg.MetadataValue.path(location.absolute())},
+            io_manager_def=dg.IOManagerDefinition.hardcoded_io_manager(FileSourceIOManager(location, read, keep=keep)),
+        )(observe)
 
 
 def content_of(path: Path, asset: str) -> StoredValue:

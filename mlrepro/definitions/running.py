@@ -138,9 +138,10 @@ class StepRun:
         )
         for name, value in values.items():
             output = record["outputs"][name]
+            # what a person looks for first stands first
             metadata = {
-                **metadata_from_json(output["metadata"]),
                 **hit_facts(key, hit, output, versions.get(name)),
+                **metadata_from_json(output["metadata"]),
             }
             yield self.outputs.event(name, value, output, metadata)
         for check in record["checks"]:
@@ -212,7 +213,7 @@ class StepRun:
                 continue
             entry, described = written[output.name]
             facts = computed_facts(key, miss, entry, versions.get(output.name), seconds, nondeterministic=differs)
-            metadata = {**described, **output.metadata, **facts}
+            metadata = {**facts, **described, **output.metadata}
             value = output.value if output.has_value else Replayed(None)
             yield self.outputs.event(output.name, value, entry, metadata)
             for check in self.outputs.read_checks(event) if isinstance(event, dg.MaterializeResult) else ():

@@ -86,7 +86,6 @@ def store_output(
         entry["data_version"] = output.data_version or (key.input_hash if without_content else stored.content_hash)
         described = describe(output.value, stored.summary)
         described["size"] = stored.size + stored.parts_size
-        described["format"] = stored.format
         entry["metrics"] = metrics(output.value)
     entry["metadata"] = metadata_to_json({**described, **user_metadata})
     return entry, described

@@ -81,7 +81,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
             {
                 **describe(obj, stored.summary),
                 "size": stored.size + stored.parts_size,
-                "format": stored.format,
+                "mlrepro/format": stored.format,
                 "mlrepro/content_hash": stored.content_hash,
             }
         )

@@ -132,14 +132,21 @@ def _input(
             ),
         }
         code = digest(sorted(set(codes))) if codes else None
-        return InputVersion(value.content, value.loaded_as, code), origin
+        contents = {str(version.partition): _content(version.stored) for version in value.versions}
+        content = contents if value.as_mapping else next(iter(contents.values()))
+        return InputVersion(content, value.loaded_as, code), origin
     stored = store.hash_value(value)
     origin = {
         "asset": _upstream_asset(step_context, name),
         "content_hash": stored.content_hash,
         "data_version": _upstream_data_version(step_context, name),
     }
-    return InputVersion(stored.content_hash, None, value_code(stored)), origin
+    return InputVersion(_content(stored), None, value_code(stored)), origin
+
+
+def _content(stored: StoredValue) -> str:
+    """Content with its format: the bytes of ``b"1"`` and of the number 1 are the same."""
+    return f"{stored.format}:{stored.content_hash}"
 
 
 def value_code(stored: StoredValue) -> str | None:

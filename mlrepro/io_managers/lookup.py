@@ -81,7 +81,7 @@ def look_up(store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Colle
             (name, stored.content_hash)
             for name in outputs
             for stored in stored_values(recorded.get(name, {}))
-            if not store.has_blob(stored.content_hash, stored.size)
+            if not store.has_value(stored)
         ]
     except StoreError as error:
         return Miss(f"the store could not be read: {error}", warning=True)

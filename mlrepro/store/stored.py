@@ -81,7 +81,8 @@ def type_name(cls: type) -> str:
     """
     if issubclass(cls, PurePath) and cls.__module__.startswith("pathlib"):
         return "pathlib:Path"
-    parts = cls.__module__.split(".")
+    # A class may well have something else than a text there.
+    parts = str(cls.__module__).split(".")
     for length in range(1, len(parts)):
         package = ".".join(parts[:length])
         if getattr(sys.modules.get(package), cls.__qualname__, None) is cls:

@@ -14,7 +14,8 @@ class InputVersion:
     """What was passed for one argument.
 
     Attributes:
-        content: Content hash, or for several partitions a mapping of partition key to content hash.
+        content: Format and content hash (``json:4f53...``), or for several partitions a mapping of partition key to
+            such.
         loaded_as: How the argument's declared type makes the value load, where it has a say ("polars.DataFrame").
         code: Fingerprint of the code that comes with the value: its class, what its pickle refers to.
     """

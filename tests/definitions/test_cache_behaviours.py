@@ -654,3 +654,29 @@ def test_store_that_cannot_be_reached_or_written_is_named(lab: Lab, url: str, sa
     lab.url = url
     with pytest.raises(StoreError, match=says):
         lab.run(numbers)
+
+
+def test_values_of_other_types_with_the_same_bytes(lab: Lab) -> None:
+    def double(raw):
+        return raw * 2
+
+    asset = ml_asset(name="double")(double)
+    for value, expected in ((1, 2), (b"1", b"11"), ("1", "11")):
+        outcome = lab.run(ml_asset(name="raw")(lambda value=value: value), asset)
+        assert outcome.cache["double"] == "computed"
+        assert outcome.value("double") == expected
+
+
+def test_folder_with_a_file_lost_from_the_store(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "a.txt").write_text("alpha")
+
+    @ml_asset
+    def made() -> Path:
+        return tmp_path / "made"
+
+    lab.run(made)
+    lost = next(path for path in lab.blobs() if path.read_bytes() == b"alpha")
+    lost.unlink()
+    assert lab.run(made).cache == {"made": "computed"}
+    assert lab.run(made).cache == {"made": "hit"}

@@ -150,7 +150,7 @@ class TestWhatDagsterShows:
         assert metadata["dagster/row_count"] == 3
         assert [column.name for column in metadata["dagster/column_schema"].columns] == ["x", "name"]
         assert "a\\|b" in metadata["preview"]
-        assert metadata["format"] == "arrow"
+        assert metadata["mlrepro/format"] == "arrow"
 
     def test_numbers_can_be_plotted(self, lab: Lab) -> None:
         @ml_asset
@@ -315,7 +315,7 @@ class TestHow:
         def frame() -> pd.DataFrame:
             return pd.DataFrame({"x": [1]})
 
-        assert lab.run(frame).metadata("frame")["format"] == "parquet"
+        assert lab.run(frame).metadata("frame")["mlrepro/format"] == "parquet"
 
     def test_seed_out_of_range_is_refused_when_declared(self) -> None:
         with pytest.raises(AssetDefinitionError, match="seed is a whole number from 0"):

@@ -21,7 +21,7 @@ def encode_scalar(value: Any) -> dict[str, Any] | None:
         NotThisFormatError: It is a time in a zone without a name.
     """
     kind = type(value)
-    library, name = kind.__module__.partition(".")[0], kind.__name__
+    library, name = str(kind.__module__).partition(".")[0], kind.__name__
     if library == "numpy":
         return _encode_numpy(value, name)
     if library != "pandas":

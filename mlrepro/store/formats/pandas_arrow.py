@@ -8,7 +8,15 @@ import pyarrow as pa
 
 from mlrepro.store.formats import json_value
 from mlrepro.store.formats.format import NotThisFormatError
-from mlrepro.store.formats.pandas_columns import Note, as_index, decode_column, encode_column, frequency, is_plain
+from mlrepro.store.formats.pandas_columns import (
+    Note,
+    as_index,
+    decode_column,
+    encode_column,
+    frequency,
+    is_plain,
+    string_dtype,
+)
 
 _INDEX: Final = "__index_{}__"
 
@@ -184,8 +192,7 @@ def _restore_labels(notes: dict[str, Any]) -> Any:
     if "levels" in notes:
         return pd.MultiIndex.from_arrays([_restore_labels(level) for level in notes["levels"]], names=names)
     if "string" in notes:
-        dtype: Any = pd.StringDtype(notes["string"], na_value=pd.NA if notes["na"] == "NA" else np.nan)
-        return pd.Index(pd.array(json_value.decode(notes["values"]), dtype=dtype), name=names[0])
+        return pd.Index(pd.array(json_value.decode(notes["values"]), dtype=string_dtype(notes)), name=names[0])
     if "times" in notes:
         return _restore_times(notes, names[0])
     values = json_value.decode(notes["values"])

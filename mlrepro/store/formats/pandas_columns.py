@@ -201,8 +201,17 @@ def as_index(values: Any, name: Any = None) -> Any:
 
 
 def _decode_string(column: pa.ChunkedArray, note: Note) -> Any:
-    dtype = pd.StringDtype(note["string"], na_value=pd.NA if note["na"] == "NA" else np.nan)
-    return dtype.__from_arrow__(column)
+    return string_dtype(note).__from_arrow__(column)
+
+
+def string_dtype(note: Note) -> Any:
+    """Pandas' dtype for text; before pandas 2.3 there was but one kind of missing value."""
+    if note["na"] == "NA":
+        return pd.StringDtype(note["string"])
+    try:
+        return pd.StringDtype(note["string"], na_value=np.nan)
+    except TypeError:
+        return pd.StringDtype("pyarrow_numpy")
 
 
 def _decode_named(column: pa.ChunkedArray, note: Note) -> Any:

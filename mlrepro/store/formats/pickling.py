@@ -127,7 +127,9 @@ class CanonicalPickler(_PicklerInPython):  # type: ignore[misc]
             return NotImplemented
         if _is_from_numpy(obj):
             return "from_numpy"
-        reducer = _REDUCERS.get((kind.__module__.partition(".")[0], kind.__qualname__))
+        # A class may well have something else than a text there.
+        library = kind.__module__.partition(".")[0] if isinstance(kind.__module__, str) else ""
+        reducer = _REDUCERS.get((library, kind.__qualname__))
         if kind.__module__ == "numpy.dtypes":
             reducer = _dtype
         elif reducer is None and kind.__module__ == "numpy":

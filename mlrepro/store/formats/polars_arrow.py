@@ -16,6 +16,8 @@ def to_table(value: Any) -> tuple[pa.Table, dict[str, Any]]:
     """
     kind = {pl.LazyFrame: "lazy", pl.Series: "series"}.get(type(value), "frame")
     frame = value.collect() if kind == "lazy" else value.to_frame() if kind == "series" else value
+    if pl.Object in frame.dtypes:
+        raise NotThisFormatError("it holds Python objects")
     # Types decide, so an empty frame of the same schema shows whether they survive.
     try:
         survived = _from_arrow(_to_arrow(frame.clear())).schema

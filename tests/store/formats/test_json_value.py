@@ -141,7 +141,8 @@ def test_numpy_scalars_keep_their_type(value: Any) -> None:
 )
 def test_pandas_scalars_keep_their_type(value: Any) -> None:
     stored, loaded = round_trip({"since": value})
-    assert stored.format == "json"
+    # Before pandas 3 a named zone is pytz's, which only a pickle can hold.
+    assert stored.format == ("json" if pd.__version__ >= "3" or "Berlin" not in repr(value) else "pickle")
     assert type(loaded["since"]) is type(value)
     assert repr(loaded["since"]) == repr(value)
     assert getattr(loaded["since"], "unit", None) == getattr(value, "unit", None)

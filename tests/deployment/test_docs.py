@@ -1,0 +1,136 @@
+"""What the README and the pages in docs/ show, run as it stands there."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.deployment.pages import ROOT, blocks, commands, pages
+
+MATERIALIZE = """
+import json, sys
+import dagster as dg
+import {module}
+job = {module}.defs.resolve_implicit_global_asset_job_def()
+with dg.DagsterInstance.get() as instance:
+    for config in json.loads(sys.argv[1]):
+        result = job.execute_in_process(instance=instance, run_config=config)
+        found = [event.materialization for event in result.get_asset_materialization_events()]
+        print(json.dumps({{m.asset_key.to_user_string(): m.metadata["mlrepro/cache"].value for m in found}}))
+"""
+
+
+def run(folder: Path, *command: str) -> str:
+    """Run a command where a user would: in the project's folder, with a Dagster home of its own."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MLREPRO_")}
+    environment = {
+        **outside,
+        "DAGSTER_HOME": str(home),
+        "PYTHONPATH": str(folder),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{outside['PATH']}",
+    }
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def materialize(folder: Path, module: str, *configs: object) -> list[dict[str, str]]:
+    """Materialize a module's assets once for each config; what was computed and what hit each time."""
+    printed = run(folder, sys.executable, "-c", MATERIALIZE.format(module=module), json.dumps(configs))
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+
+
+def test_the_readmes_example_computes_once(tmp_path: Path) -> None:
+    example = tmp_path / "tumours.py"
+    example.write_text(blocks("README.md", "python")[0])
+    first, second, other = materialize(tmp_path, "tumours", {}, {}, {"ops": {"model": {"config": {"trees": 50}}}})
+    assert set(first.values()) == {"computed"}
+    assert set(second.values()) == {"hit"}
+    assert other == {"samples": "hit", "model": "computed", "evaluation": "computed"}
+
+    example.write_text(example.read_text().replace("    train =", "    # every second one\n    train ="))
+    assert set(materialize(tmp_path, "tumours", {})[0].values()) == {"hit"}
+
+
+def test_the_readmes_example_predicts(tmp_path: Path) -> None:
+    (tmp_path / "tumours.py").write_text(blocks("README.md", "python")[0])
+    materialize(tmp_path, "tumours", {})
+    assert run(tmp_path, sys.executable, "-c", "import mlrepro; assert mlrepro.load('evaluation')['auc'] > 0.97") == ""
+
+
+def test_the_readmes_example_ignores_the_number_of_jobs(tmp_path: Path) -> None:
+    (tmp_path / "tumours.py").write_text(blocks("README.md", "python")[0])
+    _, again = materialize(tmp_path, "tumours", {}, {"ops": {"model": {"config": {"n_jobs": 2}}}})
+    assert set(again.values()) == {"hit"}
+
+
+def test_the_readmes_second_example_caches_what_is_an_ml_asset(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(blocks("README.md", "python")[1])
+    job = "shop.defs.resolve_implicit_global_asset_job_def()"
+    script = f"import shop; job = {job}; assert job.execute_in_process().output_for_node('ranked') == [1, 2, 3]"
+    run(tmp_path, sys.executable, "-c", script)
+
+
+@pytest.mark.parametrize("page", ["docs/how-it-works.md", "docs/adopting.md"])
+def test_a_pages_python_runs(tmp_path: Path, page: str) -> None:
+    (tmp_path / "page.py").write_text("\n".join(blocks(page, "python")))
+    run(tmp_path, sys.executable, "page.py")
+
+
+def test_the_commands_page_runs(tmp_path: Path) -> None:
+    module, notebook = blocks("docs/cli.md", "python")
+    (tmp_path / "shop.py").write_text(module)
+    materialize(tmp_path, "shop", *({"ops": {"ranking": {"config": {"depth": depth}}}} for depth in (2, 4)))
+    typed = commands("docs/cli.md")
+    printed = {command: run(tmp_path, *shlex.split(command)) for command in typed}
+    assert all(printed.values())
+    run(tmp_path, sys.executable, "-c", notebook)
+    assert json.loads((tmp_path / "ranking.json").read_text()) == {"auc": 0.75}
+
+
+def test_the_commands_page_names_every_verb() -> None:
+    from mlrepro.cli import main  # noqa: F401 -- adds the verbs
+    from mlrepro.cli.app import app
+    from mlrepro.cli import fingerprinting, reading, verifying  # noqa: F401
+
+    page = (ROOT / "docs/cli.md").read_text()
+    assert all(f"| `{verb}` |" in page for verb in app.commands)
+
+
+def test_every_target_that_a_page_names_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for page in pages() for name in re.findall(r"\bmake ([a-z-]+)`?", " ".join(commands(page)))}
+    assert named
+    assert named <= targets
+
+
+def test_the_makefile_explains_its_targets() -> None:
+    printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {"demo", "ui", "test", "lint", "bench", "clean"} <= {line.split()[1] for line in printed.splitlines()}
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_pages_links_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text())
+    missing = [link for link in links if "://" not in link and not (ROOT / page).parent.joinpath(link).exists()]
+    assert missing == []
+
+
+def test_pictures_are_small_enough_to_load() -> None:
+    pictures = sorted((ROOT / "docs/images").glob("*.png"))
+    assert pictures
+    assert all(picture.stat().st_size < 400_000 for picture in pictures)
+
+
+def test_the_links_at_the_root_are_relative_and_lead_into_the_package() -> None:
+    for name in ("definitions", "resources", "io_managers"):
+        link = ROOT / name
+        assert link.is_symlink()
+        assert link.readlink() == Path("mlrepro", name)
