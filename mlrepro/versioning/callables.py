@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
+from mlrepro.versioning import introspection
 from mlrepro.versioning.bytecode import read_code
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.lookup import Found, Scope, path_of
 from mlrepro.versioning.origin import Kind
 from mlrepro.versioning.report import Source
 from mlrepro.versioning.source import SourceFile, source_file
-from mlrepro.versioning.syntax import Reference, Syntax, dotted, read_expression, read_function
+from mlrepro.versioning.syntax import Reference, Syntax, dotted, read_expression, read_function, read_inner_hints
 
 if TYPE_CHECKING:
     from mlrepro.versioning.walker import Walker
@@ -42,13 +43,20 @@ def expand_function(walker: "Walker", node: Node, function: FunctionType) -> Non
     _values(walker, node, function)
     if body is None:
         _expand_code(walker, node, function, scope, name, path, changed=file is not None)
+        if introspection.HINTS in walker.sees:
+            _hints(walker, node, function, scope)
         return
     node.parts.append(body.form)
+    node.looks |= body.looks
     if not node.quiet:
         node.sources.append(Source(name, path, code.co_firstlineno, body.text))
     walker.references(node, body.syntax, scope, name, path, body.closer)
-    if body.decorators:
-        _decorators(walker, node, body, scope)
+    decorated = bool(body.decorators) and _decorators(walker, node, body, scope)
+    if introspection.HINTS in walker.sees and (node.mode != "target" or decorated):
+        _hints(walker, node, function, scope)
+        hints = body.inner_hints()
+        node.parts.append(b"inner hints " + hints.form.encode("utf-8", "surrogatepass"))
+        walker.references(node, hints, scope, "", "")
 
 
 @dataclass(slots=True)
@@ -61,6 +69,7 @@ class _Body:
     form: bytes
     text: str
     decorators: tuple[Reference | None, ...]
+    looks: frozenset[str]
     expressions: list[Syntax] | None = None
 
     def closer(self) -> tuple[Syntax, ast.AST] | None:
@@ -69,6 +78,12 @@ class _Body:
         if definition is None:
             return None
         return read_function(definition.node, definition.offset, nodes=True), definition.node
+
+    def inner_hints(self) -> Syntax:
+        """The hints of the functions that the body defines; its own are at hand as values."""
+        definition = self.file.definition_of(self.code)
+        assert definition is not None
+        return read_inner_hints(definition.node, definition.offset)
 
 
 def _body(file: SourceFile, code: CodeType) -> _Body | None:
@@ -85,8 +100,9 @@ def _body(file: SourceFile, code: CodeType) -> _Body | None:
     except RecursionError:  # a body nested deeper than the interpreter's limit
         return None
     form = hashlib.sha256(syntax.form.encode("utf-8", "surrogatepass")).digest()
+    looks = frozenset(introspection.of_text(syntax.form))
     syntax = dataclasses.replace(syntax, form="")
-    known = file.facts[id(code)] = _Body(code, file, syntax, form, definition.text, decorators)
+    known = file.facts[id(code)] = _Body(code, file, syntax, form, definition.text, decorators, looks)
     return known
 
 
@@ -115,12 +131,29 @@ def _values(walker: "Walker", node: Node, function: FunctionType) -> None:
             parts.append(walker.part(node, function.__dict__[key]))
 
 
+def _hints(walker: "Walker", node: Node, function: FunctionType, scope: Scope) -> None:
+    """The hints of a function, for code that reads them."""
+    for name, hint in function.__annotations__.items():
+        node.parts.append(b"hint " + name.encode())
+        if not isinstance(hint, str):
+            node.parts.append(walker.part(node, hint))
+            continue
+        try:
+            syntax = read_expression(ast.parse(hint.strip(), mode="eval").body)
+        except SyntaxError:
+            node.parts.append(hint.encode("utf-8", "surrogatepass"))
+            continue
+        node.parts.append(syntax.form.encode("utf-8", "surrogatepass"))
+        walker.references(node, syntax, scope, "", "")
+
+
 def _expand_code(
     walker: "Walker", node: Node, function: FunctionType, scope: Scope, name: str, path: str, *, changed: bool
 ) -> None:
     """A function whose text is unknown or is not what runs: its bytecode."""
     form, references = read_code(function.__code__)
     node.parts.append(form)
+    node.looks |= introspection.of_attributes(function.__code__.co_names)
     line = function.__code__.co_firstlineno
     if changed:
         what = f"{name} is not what its file says (edited after the import, or rewritten by it): hashed as it runs"
@@ -167,8 +200,12 @@ def dispatch_registry(walker: "Walker", node: Node, registry: Any) -> None:
         node.parts += [walker.part(node, kind), walker.part(node, registry[kind])]
 
 
-def _decorators(walker: "Walker", node: Node, body: _Body, scope: Scope) -> None:
-    """Decorator expressions count as code, but for the platform's and what stands above them."""
+def _decorators(walker: "Walker", node: Node, body: _Body, scope: Scope) -> bool:
+    """Decorator expressions count as code, but for the platform's and what stands above them.
+
+    Returns:
+        Whether there are any that count.
+    """
     first = 0
     for position in range(len(body.decorators) - 1, -1, -1):
         called = body.decorators[position]
@@ -176,7 +213,7 @@ def _decorators(walker: "Walker", node: Node, body: _Body, scope: Scope) -> None
             first = position + 1
             break
     if first == len(body.decorators):
-        return
+        return False
     if body.expressions is None:
         definition = body.file.definition_of(body.code)
         entries = definition.node.decorator_list if definition is not None else []
@@ -186,6 +223,7 @@ def _decorators(walker: "Walker", node: Node, body: _Body, scope: Scope) -> None
         node.parts.append(b"@" + syntax.form.encode("utf-8", "surrogatepass"))
         # a name of the enclosing class or function cannot be looked up from here, which is no reason to warn
         walker.references(node, syntax, scope, "", "")
+    return True
 
 
 def _of_platform(walker: "Walker", found: Found) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning import instances
+from mlrepro.versioning import instances, introspection
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.lookup import Scope, path_of
 from mlrepro.versioning.origin import module_file
@@ -102,6 +102,8 @@ def expand_class(walker: "Walker", node: Node, cls: type) -> None:
     for base in getattr(cls, "__orig_bases__", ()):
         if not isinstance(base, type):
             parts += [b"generic", walker.part(node, base)]
+    if introspection.SUBCLASSES in walker.sees:
+        parts += [b"subclasses", walker.part(node, introspection.own_subclasses(cls, walker.origins))]
     body = _source(cls)
     if body is not None:
         _expand_source(walker, node, cls, body)

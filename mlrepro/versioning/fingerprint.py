@@ -6,7 +6,7 @@ import gc
 import hashlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 from mlrepro.errors import FingerprintError
@@ -44,7 +44,7 @@ class FingerprintSession:
     def __init__(self, *, first_party: Collection[str] = (), ignore_decorators_of: Collection[str] = _PLATFORM) -> None:
         self._first_party = frozenset(first_party)
         self._ignored = frozenset(ignore_decorators_of)
-        self._walkers: dict[frozenset[str], Walker] = {}
+        self._walkers: dict[tuple[frozenset[str], frozenset[str]], Walker] = {}
 
     def fingerprint(self, target: Callable[..., Any] | type, *, also: Sequence[object] = ()) -> CodeFingerprint:
         """The fingerprint of one definition, see `fingerprint`."""
@@ -56,14 +56,20 @@ class FingerprintSession:
             return self._fingerprint(target, also)
 
     def _fingerprint(self, target: Callable[..., Any] | type, also: Sequence[object]) -> CodeFingerprint:
-        walker = self._walker(target)
-        roots = [walker.root(target)]
-        roots += [
-            walker.root(other, "config" if isinstance(other, type) and is_schema(other) else "") for other in also
-        ]
-        return _gather(roots)
+        sees: frozenset[str] = frozenset()
+        while True:
+            walker = self._walker(target, sees)
+            roots = [walker.root(target, "target" if sees and type(target) is FunctionType else "")]
+            roots += [
+                walker.root(other, "config" if isinstance(other, type) and is_schema(other) else "") for other in also
+            ]
+            reached = frozenset[Node]().union(*[root.reach for root in roots])
+            looks = {seen for node in reached if node.looks for seen in node.looks}
+            if looks <= sees:
+                return _gather(roots, reached)
+            sees |= looks
 
-    def _walker(self, target: Any) -> Walker:
+    def _walker(self, target: Any, sees: frozenset[str]) -> Walker:
         """The walker under which the target's own package is first-party, however it was installed."""
         declared = self._first_party
         module = _module_of(target)
@@ -71,9 +77,9 @@ class FingerprintSession:
             origin = self._base.of(module)
             if origin.kind is Kind.THIRD_PARTY:
                 declared |= {module.partition(".")[0]}
-        walker = self._walkers.get(declared)
+        walker = self._walkers.get((declared, sees))
         if walker is None:
-            walker = self._walkers[declared] = Walker(Origins(declared), self._ignored)
+            walker = self._walkers[declared, sees] = Walker(Origins(declared), self._ignored, sees)
         return walker
 
     @functools.cached_property
@@ -175,13 +181,11 @@ def _module_of(target: Any) -> str:
     return module if isinstance(module, str) else ""
 
 
-def _gather(roots: list[Node]) -> CodeFingerprint:
+def _gather(roots: list[Node], reached: frozenset[Node]) -> CodeFingerprint:
     digest = hashlib.sha256(_SCHEMA)
-    reached: set[Node] = set()
     for root in roots:
         assert root.digest is not None
         digest.update(root.digest)
-        reached |= root.reach
     distributions: dict[str, str] = {}
     names: set[str] = set()
     sources = []

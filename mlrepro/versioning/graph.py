@@ -25,12 +25,14 @@ class Node:
         unordered: The parts after the first are a set.
         quiet: Its source is told by the class it belongs to.
         where: The module-level name that leads to it, for a message.
+        looks: What it looks at in other code: see `introspection`.
     """
 
     __slots__ = (
         "digest",
         "distributions",
         "group",
+        "looks",
         "low",
         "mode",
         "names",
@@ -63,11 +65,12 @@ class Node:
         self.reports: list[Report] = []
         self.distributions: dict[str, str] = {}
         self.names: set[str] = set()
+        self.looks: set[str] = set()
 
     @property
     def tells(self) -> bool:
         """Whether the node has anything to say besides its digest."""
-        return bool(self.sources or self.reports or self.distributions or self.names)
+        return bool(self.sources or self.reports or self.distributions or self.names or self.looks)
 
 
 def explore(root: Node, expand: Callable[[Node], None]) -> None:

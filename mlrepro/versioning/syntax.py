@@ -13,7 +13,16 @@ from typing import Any
 
 from mlrepro.versioning.syntax_names import FRAME_READERS, Names, Reference, Syntax
 
-__all__ = ["FILE_METHODS", "Reference", "Syntax", "dotted", "read_class", "read_expression", "read_function"]
+__all__ = [
+    "FILE_METHODS",
+    "Reference",
+    "Syntax",
+    "dotted",
+    "read_class",
+    "read_expression",
+    "read_function",
+    "read_inner_hints",
+]
 
 _SKIPPED_FIELDS = frozenset(("ctx", "type_comment", "kind", "type_params", "type_ignores", "returns", "annotation"))
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -465,6 +474,30 @@ def read_function(
     reader.out.append("async" if isinstance(node, ast.AsyncFunctionDef) else "def")
     reader.function_scope(node)
     return reader.finish(offset, nodes=nodes)
+
+
+def read_inner_hints(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, offset: int = 0) -> Syntax:
+    """The hints of the functions defined in a body, for code that reads them as it runs.
+
+    Args:
+        node: The function around them.
+        offset: What to add to its line numbers.
+    """
+    reader = _Reader()
+    for inner in ast.walk(node):
+        if inner is node or not isinstance(inner, _FUNCTIONS):
+            continue
+        reader.out.append(f"(hints {inner.name}")
+        args = inner.args
+        for arg in (*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg):
+            if arg is not None and arg.annotation is not None:
+                reader.out.append(arg.arg)
+                reader.annotation(arg.annotation)
+        if inner.returns is not None:
+            reader.out.append("->")
+            reader.annotation(inner.returns)
+        reader.out.append(")")
+    return reader.finish(offset, nodes=False)
 
 
 def read_class(node: ast.ClassDef, offset: int = 0, *, nodes: bool = False, resolved_fields: bool = False) -> Syntax:

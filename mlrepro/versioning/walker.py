@@ -15,7 +15,7 @@ from types import (
 )
 from typing import Any
 
-from mlrepro.versioning import ambient, callables, classes, instances, values
+from mlrepro.versioning import ambient, callables, classes, instances, introspection, values
 from mlrepro.versioning.checkout import portable
 from mlrepro.versioning.graph import Node, Part, digest_of, explore
 from mlrepro.versioning.lookup import MISSING, Found, Place, Scope
@@ -32,11 +32,13 @@ class Walker:
     Args:
         origins: What is first-party.
         ignored: Top-level modules whose decorators are no part of a definition.
+        sees: What of code counts besides, since the code looks at it: see `introspection`.
     """
 
-    def __init__(self, origins: Origins, ignored: Collection[str]) -> None:
+    def __init__(self, origins: Origins, ignored: Collection[str], sees: Collection[str] = ()) -> None:
         self.origins = origins
         self.ignored = frozenset(ignored)
+        self.sees = frozenset(sees)
         self.nodes: dict[tuple[int, str], Node] = {}
 
     def root(self, target: Any, mode: str = "") -> Node:
@@ -62,7 +64,8 @@ class Walker:
             owner: The node that refers to it; it is told of the outside names that the object stands for.
             value: The object.
             where: The module-level name that holds it.
-            mode: ``"config"`` for a schema whose values arrive resolved.
+            mode: ``"config"`` for a schema whose values arrive resolved, ``"target"`` for a function whose own hints
+                are read by the platform only.
         """
         kind = type(value)
         atom = values.atom(value, kind)
@@ -86,6 +89,8 @@ class Walker:
         if origin.kind is not Kind.PLATFORM and origin.distribution:
             owner.distributions[origin.distribution] = origin.version
         owner.names.add(dotted)
+        if introspection.of_name(dotted):
+            owner.looks.add(introspection.HINTS)
         return f"outside\0{origin.token}\0{dotted}".encode()
 
     def _outside_name(self, value: Any, kind: type) -> tuple[str, Origin] | None:
@@ -158,6 +163,8 @@ class Walker:
         """Add what a reference leads to to the node that makes it."""
         value, attrs = found.value, found.attrs
         parts = node.parts
+        if attrs:
+            self._looking(node, value, attrs)
         if found.origin is not None:
             name = self.outside(node, found.dotted, found.origin)
             if not self._replaced(value):
@@ -181,6 +188,12 @@ class Walker:
             parts.append(b"." + ".".join(attrs).encode())
             if not _NAMING.isdisjoint(attrs):
                 self._naming(node, value, attrs)
+
+    def _looking(self, node: Node, value: Any, attrs: tuple[str, ...]) -> None:
+        looks = introspection.of_attributes(attrs)
+        node.looks |= looks
+        if introspection.SUBCLASSES in looks and isinstance(value, type) and self._outside_name(value, type(value)):
+            node.parts.append(self.part(node, introspection.own_subclasses(value, self.origins)))
 
     def _where(self, node: Node, found: Found) -> Place | None:
         assert found.home is not None

@@ -386,7 +386,14 @@ class TestCodeChanged:
             def prediction(fitted):
                 return fitted.predict(10)
         """
-        models = "class Model:\n    def __init__(self, k):\n        self.k = k\n    def predict(self, x):\n        return x * self.k\n"
+        models = """
+            class Model:
+                def __init__(self, k):
+                    self.k = k
+
+                def predict(self, x):
+                    return x * self.k
+        """
         first = lab.module(source, models=models)
         assert lab.run(first.fitted, first.prediction).value("prediction") == 20
         second = lab.module(source, models=models.replace("x * self.k", "x + self.k"))
@@ -427,7 +434,7 @@ class TestFiles:
         assert tags["dagster/input_data_version/table"] == observed.tags["dagster/data_version"]
 
     def test_missing_file_is_named(self, lab: Lab, tmp_path: Path) -> None:
-        with pytest.raises(Exception, match="table: there is no file or folder .*gone.csv"):
+        with pytest.raises(Exception, match=r"table: there is no file or folder .*gone\.csv"):
             lab.run(file_source("table", tmp_path / "gone.csv"), table_rows)
 
 
@@ -547,7 +554,7 @@ class TestResultCannotBeStored:
         def consumer(generator) -> int:
             return 1
 
-        with pytest.raises(UnstorableValueError, match="function|lambda|generator"):
+        with pytest.raises(UnstorableValueError, match=r"function|lambda|generator"):
             lab.run(generator, consumer)
         assert lab.results() == []
 
@@ -660,9 +667,12 @@ def test_values_of_other_types_with_the_same_bytes(lab: Lab) -> None:
     def double(raw):
         return raw * 2
 
+    def returning(value):
+        return lambda: value
+
     asset = ml_asset(name="double")(double)
     for value, expected in ((1, 2), (b"1", b"11"), ("1", "11")):
-        outcome = lab.run(ml_asset(name="raw")(lambda value=value: value), asset)
+        outcome = lab.run(ml_asset(name="raw")(returning(value)), asset)
         assert outcome.cache["double"] == "computed"
         assert outcome.value("double") == expected
 

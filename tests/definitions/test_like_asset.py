@@ -307,7 +307,7 @@ class TestHow:
         assert lab.run(module.flaky).cache == {"flaky": "computed"}
 
     def test_unknown_format_is_refused_when_declared(self) -> None:
-        with pytest.raises(UnknownFormatError, match="no format 'exel'.*json"):
+        with pytest.raises(UnknownFormatError, match=r"no format 'exel'.*json"):
             ml_asset(format="exel")(lambda: 1)
 
     def test_format_of_choice(self, lab: Lab) -> None:

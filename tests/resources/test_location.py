@@ -26,7 +26,7 @@ def test_then_the_folder_of_the_instance_at_hand() -> None:
 
 
 def test_else_the_error_says_what_to_set() -> None:
-    with pytest.raises(StoreError, match="set MLREPRO_STORE .* set DAGSTER_HOME"):
+    with pytest.raises(StoreError, match=r"set MLREPRO_STORE .* set DAGSTER_HOME"):
         default_store_url()
 
 
