@@ -128,7 +128,9 @@ def append_version(
     }
 
     def unless_same(newest: Any) -> Mapping[str, Any] | None:
-        if newest is None or newest.body["output"]["content_hash"] != stored.content_hash:
+        # the bytes of b"1" and of the number 1 are the same: only the format tells them apart
+        now = (stored.content_hash, stored.format)
+        if newest is None or (newest.body["output"]["content_hash"], newest.body["output"]["format"]) != now:
             return made
         # None has one content for ever; what tells two runs of such an asset apart is what went into them
         same = stored.python_type != "builtins:NoneType" or newest.body["data_version"] == made["data_version"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlrepro.errors import FingerprintError
 from mlrepro.versioning.classes import is_schema
+from mlrepro.versioning.effects import effects_of
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.origin import Kind, Origins
 from mlrepro.versioning.report import CodeFingerprint
@@ -64,9 +65,12 @@ class FingerprintSession:
                 walker.root(other, "config" if isinstance(other, type) and is_schema(other) else "") for other in also
             ]
             reached = frozenset[Node]().union(*[root.reach for root in roots])
+            modules = {source.name.partition(":")[0] for node in reached for source in node.sources}
+            effects = effects_of(walker, modules)
+            reached = reached.union(*[effect.reach for effect in effects])
             looks = {seen for node in reached if node.looks for seen in node.looks}
             if looks <= sees:
-                return _gather(roots, reached)
+                return _gather(roots, effects, reached)
             sees |= looks
 
     def _walker(self, target: Any, sees: frozenset[str]) -> Walker:
@@ -181,11 +185,13 @@ def _module_of(target: Any) -> str:
     return module if isinstance(module, str) else ""
 
 
-def _gather(roots: list[Node], reached: frozenset[Node]) -> CodeFingerprint:
+def _gather(roots: list[Node], effects: frozenset[Node], reached: frozenset[Node]) -> CodeFingerprint:
     digest = hashlib.sha256(_SCHEMA)
     for root in roots:
         assert root.digest is not None
         digest.update(root.digest)
+    for effect in sorted([effect.digest or b"" for effect in effects]):
+        digest.update(b"effect" + effect)
     distributions: dict[str, str] = {}
     names: set[str] = set()
     sources = []

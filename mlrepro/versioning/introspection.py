@@ -53,7 +53,8 @@ def own_subclasses(cls: type, origins: Origins) -> frozenset[type]:
     They have no order here: theirs is the order in which modules were imported.
     """
     found: set[type] = set()
-    for subclass in type.__subclasses__(cls):
+    nearest: list[type] = type.__subclasses__(cls)
+    for subclass in nearest:
         if not origins.first_party(str(subclass.__module__)):
             found |= own_subclasses(subclass, origins)
         elif _current(subclass):

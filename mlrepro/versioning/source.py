@@ -28,6 +28,8 @@ _KEPT_SOURCE = 20_000_000  # characters of files kept
 _TRIES = 60
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
+_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -158,6 +160,26 @@ class SourceFile:
         if name not in self._bindings:
             self._bindings[name] = self._binding(name)
         return self._bindings[name]
+
+    def margin(self) -> Iterator[tuple[int, str]]:
+        """Numbers and texts of the lines at which a statement of the module may start."""
+        for number in self._starts:
+            yield number + 1, self.lines[number]
+
+    def statements_at(self, line: int) -> list[Definition]:
+        """The expression, assignment or definition of the module that starts at a line."""
+
+        def find(body: list[ast.stmt], offset: int) -> list[Any]:
+            return [
+                statement for statement in body if _first_line(statement) + offset <= line <= _last(statement) + offset
+            ]
+
+        offset, nodes = self._around(line, find)
+        return [
+            Definition(self, node, offset)
+            for node in nodes
+            if isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.AnnAssign | _DEFINITIONS)
+        ]
 
     def _binding(self, name: str) -> Definition | None:
         # The usual forms by a pattern; the whole file is parsed for the others only.
@@ -335,6 +357,10 @@ def _holder(body: list[ast.AST], wanted: ast.Lambda) -> ast.AST | None:
             ):
                 found = node
     return found
+
+
+def _last(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
 
 
 def _first_line(node: Any) -> int:

@@ -40,6 +40,7 @@ class Walker:
         self.ignored = frozenset(ignored)
         self.sees = frozenset(sees)
         self.nodes: dict[tuple[int, str], Node] = {}
+        self.effects: dict[str, tuple[Node | None, tuple[str, ...]]] = {}
 
     def root(self, target: Any, mode: str = "") -> Node:
         """The explored node of a target, with its digest."""
@@ -54,6 +55,11 @@ class Walker:
             start.reach |= {start}
         start.digest = digest_of(part) if isinstance(part, Node) else hashlib.sha256(part).digest()
         return start
+
+    def explore(self, node: Node, fill: Callable[[], None] | None = None) -> None:
+        """Explore a node, one that is filled by other means than its object where ``fill`` is given."""
+        explore(node, lambda other: fill() if fill is not None and other is node else self.expand(other))
+        node.digest = digest_of(node)
 
     # -- from an object to a part of a node
 
@@ -92,6 +98,10 @@ class Walker:
         if introspection.of_name(dotted):
             owner.looks.add(introspection.HINTS)
         return f"outside\0{origin.token}\0{dotted}".encode()
+
+    def outside_name(self, value: Any) -> tuple[str, Origin] | None:
+        """The dotted name and the origin of what does not belong to the project."""
+        return self._outside_name(value, type(value))
 
     def _outside_name(self, value: Any, kind: type) -> tuple[str, Origin] | None:
         """The dotted name of a function, class or module that does not belong to the project."""
