@@ -1,5 +1,5 @@
 """The `mlrepro` command."""
 
-from mlrepro.cli.app import main
+from mlrepro.cli.main import main
 
 __all__ = ["main"]

@@ -1,8 +1,7 @@
-"""The command's frame: options that every verb has, and errors in one line."""
+"""The command's frame: the group of verbs, and the options that each has."""
 
 import functools
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import click
 
 from mlrepro.catalog import find_store
-from mlrepro.errors import MlreproError
 from mlrepro.store import Store
 from mlrepro.version import __version__
 
@@ -61,14 +59,3 @@ def app() -> None:
       mlrepro verify churn_model -m project     compute again and compare
       mlrepro fingerprint project:clean         what code a key follows
     """
-
-
-def main() -> None:
-    """Run the command; a user's mistake ends in one line and exit code 1."""
-    from mlrepro.cli import fingerprinting, reading, verifying  # noqa: F401 -- each adds its verbs to the app
-
-    try:
-        app()
-    except MlreproError as error:
-        click.echo(f"mlrepro: {error}", err=True)
-        sys.exit(1)

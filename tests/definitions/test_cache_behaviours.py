@@ -10,8 +10,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from mlrepro import Cache, file_source, ml_asset, ml_multi_asset, versions
-from mlrepro.errors import AssetDefinitionError, StoreError, UnstorableValueError
+from mlrepro import Cache, file_source, ml_asset, versions
+from mlrepro.errors import AssetDefinitionError
 from tests.definitions.lab import Lab
 
 
@@ -443,42 +443,6 @@ def table_rows(table: pd.DataFrame) -> list[int]:
     return table.x.tolist()
 
 
-class TestStoredArtifactDeletedOrDamaged:
-    @pytest.mark.parametrize("damage", ["deleted", "truncated"])
-    def test_miss_recompute_say_so(self, lab: Lab, damage: str, capfd: pytest.CaptureFixture[str]) -> None:
-        content = lab.run(numbers, total).data_version("numbers")
-        self.damage(lab.blob(content), damage)
-        again = lab.run(numbers, total)
-        assert again.cache == {"numbers": "computed", "total": "hit"}
-        assert again.data_version("numbers") == content
-        assert content in capfd.readouterr().err
-        assert lab.run(numbers, total).cache == {"numbers": "hit", "total": "hit"}
-
-    def test_found_out_only_when_it_is_loaded(self, lab: Lab) -> None:
-        content = lab.run(numbers, total).data_version("numbers")
-        self.damage(lab.blob(content), "flipped")  # its size is right, so the look-up finds nothing wrong
-        again = lab.run(numbers, total, tags={"mlrepro/refresh": "total"})
-        assert again.cache == {"numbers": "computed", "total": "computed"}
-        assert again.value("total") == 6
-        assert lab.run(numbers, total).cache == {"numbers": "hit", "total": "hit"}
-
-    def test_that_cannot_be_computed_here_is_named(self, lab: Lab) -> None:
-        content = lab.run(numbers, total).data_version("numbers")
-        lab.blob(content).unlink()
-        upstream = dg.AssetSpec("numbers")
-        with pytest.raises(Exception, match=rf"numbers v1 can't be loaded: .*{content}.*Materialize numbers again"):
-            lab.run(upstream, total, tags={"mlrepro/cache": "refresh"})
-
-    @staticmethod
-    def damage(blob: Path, how: str) -> None:
-        data = blob.read_bytes()
-        blob.unlink()
-        if how == "truncated":
-            blob.write_bytes(data[:-1])
-        elif how == "flipped":
-            blob.write_bytes(bytes([data[0] ^ 1]) + data[1:])
-
-
 def test_function_raises(lab: Lab) -> None:
     outcome = {"fail": True}
 
@@ -544,57 +508,6 @@ class TestAssetWithNoOutput:
         assert "warehouse has no data version" in again.metadata("extract")["mlrepro/because"]
 
 
-class TestResultCannotBeStored:
-    def test_step_fails_if_downstream_needs_it(self, lab: Lab) -> None:
-        @ml_asset
-        def generator():
-            return (i for i in [1]), lambda: 1
-
-        @ml_asset
-        def consumer(generator) -> int:
-            return 1
-
-        with pytest.raises(UnstorableValueError, match=r"function|lambda|generator"):
-            lab.run(generator, consumer)
-        assert lab.results() == []
-
-    def test_else_warns(self, lab: Lab, capfd: pytest.CaptureFixture[str]) -> None:
-        @ml_asset
-        def lonely():
-            return lambda: 1
-
-        outcome = lab.run(lonely)
-        assert outcome.success
-        assert outcome.cache == {"lonely": "not stored"}
-        assert "computed but not stored" in capfd.readouterr().err
-
-
-class TestNondeterminism:
-    def test_two_writers_of_one_key_with_different_bytes(self, lab: Lab) -> None:
-        @ml_asset
-        def dice() -> float:
-            return random.SystemRandom().random()
-
-        off = {"mlrepro/cache": "off"}
-        first, second = lab.run(dice, tags=off), lab.run(dice, tags=off)
-        assert "mlrepro/nondeterministic" not in first.metadata("dice")
-        assert second.metadata("dice")["mlrepro/nondeterministic"] is True
-        assert lab.run(dice).value("dice") == first.value("dice"), "the first record wins"
-        newest = versions("dice", store=lab.store())
-        assert [version.body["nondeterministic"] for version in newest[1:]] == [True, False]
-        assert len(lab.store().deviations(second.metadata("dice")["mlrepro/input_hash"])) == 1
-
-    def test_seed_makes_it_deterministic(self, lab: Lab) -> None:
-        @ml_asset(seed=7)
-        def sample() -> list[float]:
-            import numpy as np
-
-            return [random.random(), float(np.random.rand())]
-
-        off = {"mlrepro/cache": "off"}
-        assert lab.run(sample, tags=off).value("sample") == lab.run(sample, tags=off).value("sample")
-
-
 def test_upstream_recomputed_to_the_same_bytes(lab: Lab) -> None:
     source = "from mlrepro import ml_asset\n@ml_asset\ndef base():\n    return {text}\n"
     doubled = "@ml_asset\ndef doubled(base):\n    return base * 2\n"
@@ -634,35 +547,6 @@ def test_random_seed_changed(lab: Lab) -> None:
     assert lab.run(ml_asset(name="draw", seed=1)(draw)).cache == {"draw": "hit"}
 
 
-def test_multi_asset(lab: Lab) -> None:
-    @ml_multi_asset(
-        outs={"low": dg.AssetOut(is_required=False), "high": dg.AssetOut(is_required=False)}, can_subset=True
-    )
-    def split(context: dg.AssetExecutionContext):
-        if "low" in context.op_execution_context.selected_output_names:
-            yield dg.Output(1, "low")
-        if "high" in context.op_execution_context.selected_output_names:
-            yield dg.Output(2, "high")
-
-    assert lab.run(split).cache == {"low": "computed", "high": "computed"}
-    assert lab.run(split).cache == {"low": "hit", "high": "hit"}
-    assert lab.run(split, select=["high"]).cache == {"high": "computed"}, "a subset runs, uncached"
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("/proc/nope", "/proc/nope"),
-        ("ftp://host/folder", "ftp://host/folder is of no known kind of store"),
-        ("/etc/hostname", "/etc/hostname"),
-    ],
-)
-def test_store_that_cannot_be_reached_or_written_is_named(lab: Lab, url: str, says: str) -> None:
-    lab.url = url
-    with pytest.raises(StoreError, match=says):
-        lab.run(numbers)
-
-
 def test_values_of_other_types_with_the_same_bytes(lab: Lab) -> None:
     def double(raw):
         return raw * 2
@@ -675,18 +559,3 @@ def test_values_of_other_types_with_the_same_bytes(lab: Lab) -> None:
         outcome = lab.run(ml_asset(name="raw")(returning(value)), asset)
         assert outcome.cache["double"] == "computed"
         assert outcome.value("double") == expected
-
-
-def test_folder_with_a_file_lost_from_the_store(lab: Lab, tmp_path: Path) -> None:
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "a.txt").write_text("alpha")
-
-    @ml_asset
-    def made() -> Path:
-        return tmp_path / "made"
-
-    lab.run(made)
-    lost = next(path for path in lab.blobs() if path.read_bytes() == b"alpha")
-    lost.unlink()
-    assert lab.run(made).cache == {"made": "computed"}
-    assert lab.run(made).cache == {"made": "hit"}

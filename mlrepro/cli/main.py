@@ -1,0 +1,18 @@
+"""The command as the shell calls it."""
+
+import sys
+
+import click
+
+from mlrepro.cli import fingerprinting, reading, verifying  # noqa: F401 -- each adds its verbs to the app
+from mlrepro.cli.app import app
+from mlrepro.errors import MlreproError
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one line and exit code 1."""
+    try:
+        app()
+    except MlreproError as error:
+        click.echo(f"mlrepro: {error}", err=True)
+        sys.exit(1)
