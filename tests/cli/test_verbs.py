@@ -249,8 +249,8 @@ class TestFingerprint:
         ("target", "says"),
         [
             ("json", "write MODULE:NAME"),
-            ("nowhere:f", "nowhere:f can't be imported"),
-            ("json:nope", "can't be imported"),
+            ("nowhere:f", "the module 'nowhere', which cannot be imported"),
+            ("json:nope", "which json does not have"),
         ],
     )
     def test_of_what_is_not_there(self, run: Run, target: str, says: str) -> None:
