@@ -83,7 +83,8 @@ def take_hit(page: Page) -> None:
 def take_lineage(page: Page) -> None:
     """Both teams' assets, from the tables on."""
     page.goto("/asset-groups")
-    page.get_by_text("nycflights13").last.wait_for()
+    page.get_by_text("aircraft").last.wait_for()
+    page.wait_for_timeout(2000)
     page.mouse.click(page.viewport_size["width"] * 0.7, page.viewport_size["height"] * 0.9)
     page.keyboard.press("Alt+e")
     page.get_by_text("risk_evaluation").last.wait_for()
@@ -99,9 +100,9 @@ def main() -> None:
         sys.exit("there is nothing to show yet: make demo")
     IMAGES.mkdir(exist_ok=True)
     with webserver() as address:
-        with browser(address, 1200, 860) as page:
+        with browser(address, 1220, 910) as page:
             take_hit(page)
-        with browser(address, 1500, 1150) as page:
+        with browser(address, 1500, 1080) as page:
             take_lineage(page)
     for image in sorted(IMAGES.glob("*.png")):
         print(f"{image.relative_to(ROOT)}: {image.stat().st_size // 1024} kB")

@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlrepro.versioning.checkout import portable
-from mlrepro.versioning.constant_paths import UNKNOWN, Evaluator
+from mlrepro.versioning.constant_paths import UNKNOWN, Evaluator, package_folder
 from mlrepro.versioning.graph import Node
 from mlrepro.versioning.lookup import Found, Scope
 from mlrepro.versioning.syntax import Syntax, dotted, read_expression
@@ -65,6 +65,10 @@ _BUILTINS = frozenset(
 )
 _NAMED = frozenset(("os.getenv", "os.getenvb", "importlib.import_module"))
 _CALLABLE = frozenset((FunctionType, BuiltinFunctionType, MethodType))
+_RESOURCES = frozenset(("get_data", "read_text", "read_binary", "open_text", "open_binary", "path"))
+# Files that are part of the code, as data is not.
+_SETTINGS = (".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".sql", ".jinja", ".j2", ".txt", ".md")
+_MOST_SETTINGS = 100
 _LISTING = frozenset(("iterdir", "glob", "rglob"))
 
 
@@ -83,7 +87,7 @@ def matters(syntax: Syntax, found: list[Found]) -> bool:
             if name.startswith("builtins."):
                 if name in _BUILTINS:
                     return True
-            elif name in _NAMED or name.startswith(_PROCESSES) or _opens(name) is not None:
+            elif name in _NAMED or name.startswith(_PROCESSES) or _opens(name) is not None or _is_resource(name):
                 return True
     return False
 
@@ -93,6 +97,11 @@ def _of_environ(value: Any) -> bool:
     if type(value) is MethodType:
         value = value.__self__
     return value is os.environ or value is getattr(os, "environb", None)
+
+
+def _is_resource(name: str) -> bool:
+    module, _, tail = name.rpartition(".")
+    return tail in _RESOURCES and (module == "pkgutil" or module.startswith("importlib.resources"))
 
 
 def _opens(name: str) -> bool | None:
@@ -218,6 +227,8 @@ class _Surroundings:
             self.module(site, self.evaluator.value(site.args[0]) if len(site.args) == 1 else UNKNOWN)
         elif name.startswith(_PROCESSES) and name != "runpy.run_path":
             self.report("exec", f"{name} runs code that is not followed", site.lineno, followed=False)
+        elif _is_resource(name):
+            self._resource(site, name)
         else:
             self._opening(site, name)
 
@@ -302,7 +313,20 @@ class _Surroundings:
             if opener or (isinstance(path, str | PurePath) and _exists(path)):
                 self._file(path, site.lineno)
         elif opener:
-            self._unknown_file(f"{tail}()", site.lineno)
+            self._unknown_file(f"{tail}()", site.lineno, argument)
+
+    def _resource(self, site: ast.Call, name: str) -> None:
+        """A file of a package, named by the two."""
+        package, file = (self.evaluator.value(argument) for argument in (*site.args[:2], None, None)[:2])
+        if isinstance(package, str | ModuleType) and isinstance(file, str):
+            try:
+                folder = package_folder(package)
+            except (ImportError, ValueError, AttributeError):
+                folder = UNKNOWN
+            if isinstance(folder, PurePath):
+                self._file(folder / file, site.lineno)
+                return
+        self._unknown_file(f"{name.rpartition('.')[2]}()", site.lineno)
 
     def method(self, site: ast.Call) -> None:
         """``read_text`` and its like on an expression."""
@@ -313,10 +337,25 @@ class _Surroundings:
             if tail != "open" or not _writes(site, method=True):
                 self._file(holder, site.lineno, listing=tail in _LISTING)
         elif holder is UNKNOWN and tail in ("read_text", "read_bytes", "iterdir", "rglob"):
-            self._unknown_file(f".{tail}()", site.lineno)
+            self._unknown_file(f".{tail}()", site.lineno, site.func.value)
 
-    def _unknown_file(self, what: str, line: int) -> None:
+    def _unknown_file(self, what: str, line: int, path: ast.AST | None = None) -> None:
+        pattern = self.evaluator.pattern(path)
+        if pattern is not None and self._settings(*pattern, line):
+            return
         self.report("file", f"{what} reads a file whose path is not known from the code", line, followed=False)
+
+    def _settings(self, folder: PurePath, pattern: str, line: int) -> bool:
+        """Settings, queries and templates beside the code, one of which is chosen at run time: all that can be."""
+        home = Path(self.scope.filename).parent
+        if not pattern.endswith(_SETTINGS) or not Path(folder).is_relative_to(home):
+            return False
+        files = sorted(Path(folder).glob(pattern))
+        if not 0 < len(files) <= _MOST_SETTINGS:
+            return False
+        for file in files:
+            self._file(file, line)
+        return True
 
     def _file(self, path: str | bytes | PurePath, line: int, *, listing: bool = False) -> None:
         file = Path(os.fsdecode(path))

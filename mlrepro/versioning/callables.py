@@ -52,8 +52,9 @@ def expand_function(walker: "Walker", node: Node, function: FunctionType) -> Non
         node.sources.append(Source(name, path, code.co_firstlineno, body.text))
     walker.references(node, body.syntax, scope, name, path, body.closer)
     decorated = bool(body.decorators) and _decorators(walker, node, body, scope)
-    if introspection.HINTS in walker.sees and (node.mode != "target" or decorated):
-        _hints(walker, node, function, scope)
+    if introspection.HINTS in walker.sees:
+        if node.mode != "target" or decorated:
+            _hints(walker, node, function, scope)
         hints = body.inner_hints()
         node.parts.append(b"inner hints " + hints.form.encode("utf-8", "surrogatepass"))
         walker.references(node, hints, scope, "", "")

@@ -3,6 +3,7 @@
 A class counts whole. What calls its methods may be a library, and calls them by any name.
 """
 
+import _abc  # type: ignore[import-not-found]
 import ast
 import enum
 import hashlib
@@ -104,6 +105,9 @@ def expand_class(walker: "Walker", node: Node, cls: type) -> None:
             parts += [b"generic", walker.part(node, base)]
     if introspection.SUBCLASSES in walker.sees:
         parts += [b"subclasses", walker.part(node, introspection.own_subclasses(cls, walker.origins))]
+    registered = _registered(cls)
+    if registered:
+        parts += [b"registered", walker.part(node, registered)]
     body = _source(cls)
     if body is not None:
         _expand_source(walker, node, cls, body)
@@ -231,6 +235,14 @@ def _without_source(walker: "Walker", node: Node, cls: type) -> None:
         items = annotations.items()
         for key, hint in sorted(items) if node.mode == "config" else items:
             node.parts += [str(key).encode(), walker.part(node, hint)]
+
+
+def _registered(cls: type) -> frozenset[type]:
+    """The virtual subclasses of an abstract class, which answer for it in ``isinstance``."""
+    if "_abc_impl" not in vars(cls):
+        return frozenset()
+    known = [reference() for reference in _abc._get_dump(cls)[0]]
+    return frozenset([found for found in known if found is not None])
 
 
 def _members(walker: "Walker", node: Node, cls: type, body: _Body | None) -> None:

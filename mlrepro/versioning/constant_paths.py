@@ -1,6 +1,7 @@
 """Values that can be known without running a body: paths, names of environment variables, constant strings."""
 
 import ast
+import glob
 import importlib.util
 import inspect
 import os
@@ -80,6 +81,35 @@ class Evaluator:
         finally:
             self._depth -= 1
 
+    def pattern(self, node: ast.AST | None) -> tuple[PurePath, str] | None:
+        """Folder and glob pattern of a path known but for pieces of its last name: ``HERE / f"{name}.yaml"``."""
+        if isinstance(node, ast.Name):
+            bound = self._bound(node.id)
+            return self.pattern(bound[0]) if bound is not None and len(bound) == 1 and bound[0] is not node else None
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            folder, last = self.value(node.left), node.right
+        elif isinstance(node, ast.Call) and len(node.args) == 1 and isinstance(node.func, ast.Attribute):
+            folder, last = self.value(node.func.value), node.args[0]
+            if node.func.attr == "with_name" and isinstance(folder, PurePath):
+                folder = folder.parent
+            elif node.func.attr != "joinpath":
+                return None
+        elif isinstance(node, ast.Call) and len(node.args) == 2 and self.value(node.func) is os.path.join:
+            folder, last = self.value(node.args[0]), node.args[1]
+        else:
+            return None
+        return (PurePath(folder), self._pieces(last)) if isinstance(folder, str | PurePath) else None
+
+    def _pieces(self, node: ast.AST) -> str:
+        value = self.value(node)
+        if isinstance(value, str):
+            return glob.escape(value)
+        if isinstance(node, ast.JoinedStr):
+            return "".join(self._pieces(piece) for piece in node.values)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self._pieces(node.left) + self._pieces(node.right)
+        return "*"
+
     def _value(self, node: ast.AST) -> Any:
         match node:
             case ast.Constant(value=value):
@@ -109,9 +139,7 @@ class Evaluator:
         return UNKNOWN if any(value is UNKNOWN for value in values) else function(*values)
 
     def _name(self, name: str, attrs: tuple[str, ...]) -> Any:
-        if self._locals is None:
-            self._locals = _local_bindings(self.body)
-        bound = self._locals.get(name)
+        bound = self._bound(name)
         if bound is not None:
             if len(bound) != 1:
                 return UNKNOWN
@@ -125,6 +153,11 @@ class Evaluator:
                 value = _attribute_of(value, attr)
             return value
         return self._found(Reference(name, attrs, 0))
+
+    def _bound(self, name: str) -> list[Any] | None:
+        if self._locals is None:
+            self._locals = _local_bindings(self.body)
+        return self._locals.get(name)
 
     def _found(self, reference: Reference) -> Any:
         found = self.scope.find(reference)
@@ -162,12 +195,16 @@ class Evaluator:
         if any(function is known for known in _FUNCTIONS):
             return function(*arguments)
         if getattr(function, "__module__", "").startswith("importlib.resources") and function.__name__ == "files":
-            package = arguments[0]
-            if isinstance(package, ModuleType):
-                package = package.__name__
-            spec = sys.modules[package].__spec__ if package in sys.modules else importlib.util.find_spec(package)
-            return Path(spec.origin).parent if spec is not None and spec.origin else UNKNOWN
+            return package_folder(arguments[0])
         return UNKNOWN
+
+
+def package_folder(package: Any) -> Any:
+    """The folder of a package, or of the package that a module is in."""
+    if isinstance(package, ModuleType):
+        package = package.__name__
+    spec = sys.modules[package].__spec__ if package in sys.modules else importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec is not None and spec.origin else UNKNOWN
 
 
 def _item(holder: Any, index: Any) -> Any:

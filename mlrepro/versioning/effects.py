@@ -21,7 +21,7 @@ from mlrepro.versioning.graph import Node
 from mlrepro.versioning.lookup import Found, Scope, path_of
 from mlrepro.versioning.origin import Kind, module_file
 from mlrepro.versioning.report import Source
-from mlrepro.versioning.source import Definition, source_file
+from mlrepro.versioning.source import Definition, SourceFile, source_file
 from mlrepro.versioning.syntax import Reference, dotted, read_expression
 
 if TYPE_CHECKING:
@@ -76,9 +76,13 @@ def effects_of(walker: "Walker", modules: Iterable[str]) -> frozenset[Node]:
         walker: The walk; what it learns of a module it keeps.
         modules: Names of modules of the project.
     """
+    start = frozenset(modules)
+    together = walker.effects_together.get(start)
+    if together is not None:
+        return together
     found: set[Node] = set()
     seen: set[str] = set()
-    rest = list(modules)
+    rest = list(start)
     while rest:
         name = rest.pop()
         if name in seen:
@@ -91,20 +95,23 @@ def effects_of(walker: "Walker", modules: Iterable[str]) -> frozenset[Node]:
         if node is not None:
             found.add(node)
         rest.extend(imports)
-    return frozenset(found)
+    together = walker.effects_together[start] = frozenset(found)
+    return together
 
 
 def _one(walker: "Walker", name: str) -> tuple[Node | None, tuple[str, ...]]:
     """The effects of one module, if there are any, and the modules of the project that it loads."""
     module = sys.modules.get(name)
-    if module is None or not walker.origins.first_party(name):
+    if not isinstance(module, types.ModuleType) or not walker.origins.first_party(name):
         return None, ()
     read = _read(module)
     namespace = vars(module)
     imports = {name.rpartition(".")[0]} if "." in name else set()
     for target, level in read.imports:
         imports.add(_absolute(target, level, namespace))
-    imports.update([str(value.__name__) for value in namespace.values() if type(value) is types.ModuleType])
+    # what is imported under a condition; but a package holds its submodules too, whoever has imported them
+    live = [str(getattr(value, "__name__", "")) for value in namespace.values() if type(value) is types.ModuleType]
+    imports.update([target for target in live if not target.startswith(name + ".")])
     imports = {target for target in imports if target in sys.modules and walker.origins.first_party(target)}
     if not read.statements:
         return None, tuple(imports)
@@ -136,7 +143,7 @@ def _read(module: types.ModuleType) -> _Module:
     imports: set[tuple[str, int]] = set()
     for line, text in file.margin() if file is not None else ():
         if text.startswith(("from ", "import ")):
-            imports.update(_imports(text))
+            imports.update(_imports(_whole(file, line) if "(" in text and file is not None else text))
         elif _CANDIDATE.match(text) and file is not None:
             statements += [entry for entry in file.statements_at(line) if entry.first not in _lines(statements)]
     read = _Module(tuple(statements), tuple(sorted(imports)))
@@ -147,6 +154,16 @@ def _read(module: types.ModuleType) -> _Module:
 
 def _lines(statements: list[Definition]) -> set[int]:
     return {statement.first for statement in statements}
+
+
+def _whole(file: SourceFile, line: int) -> str:
+    """An import in brackets, to its last line."""
+    text = ""
+    for later in file.lines[line - 1 :]:
+        text += later.partition("#")[0] + " "
+        if ")" in later:
+            break
+    return text
 
 
 def _imports(text: str) -> Iterator[tuple[str, int]]:
@@ -235,7 +252,7 @@ def _outside(walker: "Walker", found: Found | None, *, called: bool) -> bool:
     top = dotted_name.partition(".")[0]
     if origin.kind is Kind.PLATFORM or top in _QUIET or top in walker.ignored or top == "builtins":
         return False
-    return origin.kind is Kind.THIRD_PARTY or not called or top in _SETTINGS
+    return origin.kind is Kind.THIRD_PARTY or not called or top in _SETTINGS or "regist" in dotted_name
 
 
 def _reaches_outside(walker: "Walker", found: Found | None) -> bool:

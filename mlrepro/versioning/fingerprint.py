@@ -116,8 +116,10 @@ def fingerprint(
     Covered: the syntax of its body, defaults, closure cells, and whatever its names mean - functions, classes and
     constants of the project across modules, distributions and versions of what is installed, the Python minor
     version where the standard library is used, environment variables and files where their names are constants.
+    What modules of the project set outside it as they are imported (options, seeds, registrations) counts with the
+    functions of these modules and of those that import them. Hints and subclasses count where code reads them.
     Not covered: names of the definitions themselves, where they live, comments, formatting, docstrings, type hints
-    of functions, Dagster's decorators.
+    of functions that nothing reads, Dagster's decorators.
 
     Args:
         target: A function, method, class or other callable.

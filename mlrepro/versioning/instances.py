@@ -231,6 +231,8 @@ def _reduced(walker: "Walker", node: Node, value: Any, kind: type) -> None:
     registered = copyreg.dispatch_table.get(kind)
     reduced: Any = registered(value) if registered is not None else value.__reduce_ex__(4)
     if isinstance(reduced, str):
+        if not reduced.replace(".", "").isidentifier():  # a ufunc made from a function: no global of that name
+            raise TypeError(f"no module holds {reduced}")
         parts += [b"named", reduced.encode()]
         return
     # the functions of the protocol itself say nothing, and would bind the value to a minor version of Python

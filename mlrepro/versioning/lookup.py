@@ -131,7 +131,7 @@ class Scope:
 
     def _lazy(self, module: ModuleType, name: str, attr: str) -> Any:
         """A submodule that nothing has imported yet, or what a module's ``__getattr__`` gives."""
-        if hasattr(module, "__path__"):
+        if "__path__" in vars(module):
             submodule = self.load(f"{name}.{attr}")
             if submodule is not MISSING:
                 return submodule

@@ -41,6 +41,7 @@ class Walker:
         self.sees = frozenset(sees)
         self.nodes: dict[tuple[int, str], Node] = {}
         self.effects: dict[str, tuple[Node | None, tuple[str, ...]]] = {}
+        self.effects_together: dict[frozenset[str], frozenset[Node]] = {}
 
     def root(self, target: Any, mode: str = "") -> Node:
         """The explored node of a target, with its digest."""

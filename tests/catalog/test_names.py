@@ -24,7 +24,7 @@ def test_names_as_people_write_them(text: str, asset: tuple[str, ...], number: i
 
 @pytest.mark.parametrize("text", ["", "@v1", "model@", "model@v0", "model@vx", "a//b", "/a", "model@v-1"])
 def test_what_is_no_name(text: str) -> None:
-    with pytest.raises(VersionNameError, match="names no asset|is no version"):
+    with pytest.raises(VersionNameError, match=r"names no asset|is no version"):
         parse_version_name(text)
 
 

@@ -1,7 +1,8 @@
 """What real code is made of: an edit that can change a result changes the fingerprint, another does not.
 
 The cases are in ``edits/*.txt``. A case starts at ``===`` with its name; ``---`` starts another module than
-``proj/main.py``; ``~ "old" -> "new"`` is an edit that must be noticed, ``=`` one that must not.
+``proj/main.py``; ``~ "old" -> "new"`` is an edit that must be noticed, ``=`` one that must not; ``! part of a message``
+is what must be told of the code, of which there is nothing to tell otherwise.
 """
 
 import json
@@ -19,6 +20,7 @@ class Case:
     files: dict[str, str] = field(default_factory=lambda: {"proj/__init__.py": "", "proj/main.py": ""})
     noticed: list[tuple[str, str]] = field(default_factory=list)
     unnoticed: list[tuple[str, str]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
 EDIT = re.compile(r'([~=]) (".*") -> (".*")')
@@ -36,6 +38,8 @@ def read_cases() -> list[Case]:
             elif line.startswith("--- "):
                 module = line[4:]
                 cases[-1].files[module] = ""
+            elif line.startswith("! "):
+                cases[-1].told.append(line[2:])
             elif edit:
                 kind, old, new = edit.groups()
                 edits = cases[-1].noticed if kind == "~" else cases[-1].unnoticed
@@ -68,4 +72,7 @@ def test_an_edit_that_cannot_change_a_result_is_not(project: Project, case: Case
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_nothing_is_told_of_ordinary_code(project: Project, case: Case) -> None:
-    assert project.fingerprint(case.files).reports == ()
+    reports = project.fingerprint(case.files).reports
+    assert len(reports) == len(case.told)
+    for report, part in zip(reports, case.told, strict=True):
+        assert part in report.message

@@ -1,5 +1,6 @@
 """Many definitions at one moment share what they have in common; many threads do not disturb each other."""
 
+import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,3 +55,25 @@ def test_threads(project: Project) -> None:
     with project.imported(project.write(CODE)) as targets, ThreadPoolExecutor(8) as pool:
         found = list(pool.map(code_fingerprint, [*targets] * 8))  # type: ignore[misc]
     assert found == expected * 8
+
+
+def test_what_others_have_imported_of_a_package_does_not_count(project: Project) -> None:
+    files = {
+        "proj/__init__.py": "",
+        "proj/main.py": "def run(x=1):\n    return x\n",
+        "proj/loud.py": "import random\nrandom.seed(3)\n",
+    }
+    alone = project.fingerprint(files)
+    with project.imported(project.write(files)) as target:
+        importlib.import_module("proj.loud")
+        assert fingerprint(target).digest == alone.digest  # type: ignore[arg-type]
+
+
+def test_effects_of_a_module_edited_after_its_import_are_those_that_ran(project: Project) -> None:
+    root = project.write("import random\nrandom.seed(3)\ndef run(x=1):\n    return x\n")
+    with project.imported(root) as target:
+        before = fingerprint(target)  # type: ignore[arg-type]
+        path = root / "proj/main.py"
+        path.write_text(path.read_text().replace("3", "4"))
+        assert fingerprint(target).digest == before.digest  # type: ignore[arg-type]
+    assert any("random.seed(3)" in source.text for source in before.sources)

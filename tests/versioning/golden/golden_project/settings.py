@@ -1,0 +1,4 @@
+"""Constants."""
+
+RATE = 0.25
+UNUSED = 7
