@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "versioning"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "versioning" / "code"))
 
 from code_matrix_edits import EDITS, Edit
 from code_matrix_runner import OURS, Tool, ToolError, another_python

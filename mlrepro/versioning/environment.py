@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mlrepro.versioning.origin import normalise
+from mlrepro.versioning.code.origin import normalise
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,14 @@ import weakref
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning import callables
-from mlrepro.versioning.checkout import portable
-from mlrepro.versioning.graph import Node
-from mlrepro.versioning.origin import Kind, module_file
-from mlrepro.versioning.syntax import read_expression
+from mlrepro.versioning.code import callables
+from mlrepro.versioning.code.checkout import portable
+from mlrepro.versioning.code.graph import Node
+from mlrepro.versioning.code.origin import Kind, module_file
+from mlrepro.versioning.code.syntax import read_expression
 
 if TYPE_CHECKING:
-    from mlrepro.versioning.walker import Walker
+    from mlrepro.versioning.code.walker import Walker
 
 _PLAIN = (
     dt.date,

@@ -5,10 +5,10 @@ import struct
 import types
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning.graph import Node
+from mlrepro.versioning.code.graph import Node
 
 if TYPE_CHECKING:
-    from mlrepro.versioning.walker import Walker
+    from mlrepro.versioning.code.walker import Walker
 
 _SINGLE: dict[Any, bytes] = {
     type(None): b"N",

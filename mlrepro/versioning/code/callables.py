@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning import introspection
-from mlrepro.versioning.bytecode import read_code
-from mlrepro.versioning.graph import Node
-from mlrepro.versioning.lookup import Found, Scope, path_of
-from mlrepro.versioning.origin import Kind
-from mlrepro.versioning.report import Source
-from mlrepro.versioning.source import SourceFile, source_file
-from mlrepro.versioning.syntax import Reference, Syntax, dotted, read_expression, read_function, read_inner_hints
+from mlrepro.versioning.code import introspection
+from mlrepro.versioning.code.bytecode import read_code
+from mlrepro.versioning.code.graph import Node
+from mlrepro.versioning.code.lookup import Found, Scope, path_of
+from mlrepro.versioning.code.origin import Kind
+from mlrepro.versioning.code.report import Source
+from mlrepro.versioning.code.source import SourceFile, source_file
+from mlrepro.versioning.code.syntax import Reference, Syntax, dotted, read_expression, read_function, read_inner_hints
 
 if TYPE_CHECKING:
-    from mlrepro.versioning.walker import Walker
+    from mlrepro.versioning.code.walker import Walker
 
 # Where objects that wrap a function keep it, among libraries that compile, retry, trace or register functions.
 _WRAPPED = ("__wrapped__", "py_func", "func", "fn", "_func", "_fun", "decorated_fn", "pyfunc", "fget")

@@ -79,7 +79,7 @@ class Tool:
     def _server(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("PYT")}
         variables["PYTHONHASHSEED"] = environment.get("hashseed", "1")
-        variables["PYTHONPATH"] = str(Path(__file__).parents[2])
+        variables["PYTHONPATH"] = str(Path(__file__).parents[3])
         variables.update({name[4:]: value for name, value in environment.items() if name.startswith("env:")})
         python = self.pythons[environment.get("python", "")]
         identity = json.dumps([python, variables], sort_keys=True)
@@ -134,7 +134,7 @@ def another_python() -> str | None:
     python = os.environ.get("MLREPRO_TEST_PYTHON312") or shutil.which("python3.12")
     if python is None:
         return None
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     check = "import sys, mlrepro.versioning; sys.exit(sys.version_info[:2] != (3, 12))"
     done = subprocess.run([python, "-c", check], env=environment, capture_output=True, check=False)
     return python if done.returncode == 0 else None

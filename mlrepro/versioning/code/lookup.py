@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from types import CellType, ModuleType
 from typing import Any, Final
 
-from mlrepro.versioning.origin import Kind, Origin, Origins, module_file, relative_file
-from mlrepro.versioning.report import Source
-from mlrepro.versioning.source import Definition, SourceFile, source_file
-from mlrepro.versioning.syntax import Reference
+from mlrepro.versioning.code.origin import Kind, Origin, Origins, module_file, relative_file
+from mlrepro.versioning.code.report import Source
+from mlrepro.versioning.code.source import Definition, SourceFile, source_file
+from mlrepro.versioning.code.syntax import Reference
 
 
 class _Missing:

@@ -15,13 +15,13 @@ from types import (
 )
 from typing import Any
 
-from mlrepro.versioning import ambient, callables, classes, instances, introspection, values
-from mlrepro.versioning.checkout import portable
-from mlrepro.versioning.graph import Node, Part, digest_of, explore
-from mlrepro.versioning.lookup import MISSING, Found, Place, Scope
-from mlrepro.versioning.origin import Kind, Origin, Origins
-from mlrepro.versioning.report import Report
-from mlrepro.versioning.syntax import Reference, Syntax
+from mlrepro.versioning.code import ambient, callables, classes, instances, introspection, values
+from mlrepro.versioning.code.checkout import portable
+from mlrepro.versioning.code.graph import Node, Part, digest_of, explore
+from mlrepro.versioning.code.lookup import MISSING, Found, Place, Scope
+from mlrepro.versioning.code.origin import Kind, Origin, Origins
+from mlrepro.versioning.code.report import Report
+from mlrepro.versioning.code.syntax import Reference, Syntax
 
 _NAMING = frozenset(("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "__file__"))
 

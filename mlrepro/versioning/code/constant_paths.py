@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any, Final
 
-from mlrepro.versioning.lookup import MISSING, Scope
-from mlrepro.versioning.syntax import Reference, dotted
+from mlrepro.versioning.code.lookup import MISSING, Scope
+from mlrepro.versioning.code.syntax import Reference, dotted
 
 
 class _Unknown:

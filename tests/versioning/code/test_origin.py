@@ -286,7 +286,7 @@ def test_the_standard_library_counts_as_the_python_minor(project: Project, monke
     with_library = "import json\ndef run(x=1):\n    return json.dumps(x)\n"
     without = "def run(x=1):\n    return len(str(x))\n"
     one, two = project.fingerprint(with_library), project.fingerprint(without)
-    monkeypatch.setattr("mlrepro.versioning.origin.python_token", lambda: "cpython 3.99")
+    monkeypatch.setattr("mlrepro.versioning.code.origin.python_token", lambda: "cpython 3.99")
     assert project.fingerprint(with_library).digest != one.digest
     assert project.fingerprint(without).digest == two.digest
     assert "json.dumps" in one.names

@@ -10,12 +10,12 @@ from types import FunctionType, MappingProxyType
 from typing import Any
 
 from mlrepro.errors import FingerprintError
-from mlrepro.versioning.classes import is_schema
-from mlrepro.versioning.effects import effects_of
-from mlrepro.versioning.graph import Node
-from mlrepro.versioning.origin import Kind, Origins
-from mlrepro.versioning.report import CodeFingerprint
-from mlrepro.versioning.walker import Walker
+from mlrepro.versioning.code.classes import is_schema
+from mlrepro.versioning.code.effects import effects_of
+from mlrepro.versioning.code.graph import Node
+from mlrepro.versioning.code.origin import Kind, Origins
+from mlrepro.versioning.code.report import CodeFingerprint
+from mlrepro.versioning.code.walker import Walker
 
 _SCHEMA = b"mlrepro code fingerprint 1"
 _PLATFORM = ("dagster", "mlrepro")

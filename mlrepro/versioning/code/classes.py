@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning import instances, introspection
-from mlrepro.versioning.graph import Node
-from mlrepro.versioning.lookup import Scope, path_of
-from mlrepro.versioning.origin import module_file
-from mlrepro.versioning.report import Source
-from mlrepro.versioning.source import SourceFile, source_file
-from mlrepro.versioning.syntax import Syntax, read_class, read_expression
+from mlrepro.versioning.code import instances, introspection
+from mlrepro.versioning.code.graph import Node
+from mlrepro.versioning.code.lookup import Scope, path_of
+from mlrepro.versioning.code.origin import module_file
+from mlrepro.versioning.code.report import Source
+from mlrepro.versioning.code.source import SourceFile, source_file
+from mlrepro.versioning.code.syntax import Syntax, read_class, read_expression
 
 if TYPE_CHECKING:
-    from mlrepro.versioning.walker import Walker
+    from mlrepro.versioning.code.walker import Walker
 
 # Names that the interpreter and the standard library write into classes; what they follow from counts itself.
 _DERIVED = frozenset(

@@ -11,14 +11,14 @@ from pathlib import Path, PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning.checkout import portable
-from mlrepro.versioning.constant_paths import UNKNOWN, Evaluator, package_folder
-from mlrepro.versioning.graph import Node
-from mlrepro.versioning.lookup import Found, Scope
-from mlrepro.versioning.syntax import Syntax, dotted, read_expression
+from mlrepro.versioning.code.checkout import portable
+from mlrepro.versioning.code.constant_paths import UNKNOWN, Evaluator, package_folder
+from mlrepro.versioning.code.graph import Node
+from mlrepro.versioning.code.lookup import Found, Scope
+from mlrepro.versioning.code.syntax import Syntax, dotted, read_expression
 
 if TYPE_CHECKING:
-    from mlrepro.versioning.walker import Walker
+    from mlrepro.versioning.code.walker import Walker
 
 _WHOLE_FILE = 256 * 1024 * 1024
 

@@ -7,7 +7,7 @@ that is reached reads them. Then the closure is walked once more with them.
 import sys
 from typing import Any, Final
 
-from mlrepro.versioning.origin import Origins
+from mlrepro.versioning.code.origin import Origins
 
 HINTS: Final = "hints"
 SUBCLASSES: Final = "subclasses"

@@ -3,7 +3,7 @@
 A test that fails here means that results stored so far are not found again. If that is wanted, raise the number in
 ``_SCHEMA`` of ``mlrepro/versioning/fingerprint.py``, say so in the changelog, and write the digests anew by
 
-    python tests/versioning/test_golden.py
+    python tests/versioning/code/test_golden.py
 
 under each minor version of Python. Never write them anew for anything else.
 """

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mlrepro.versioning.syntax_names import FRAME_READERS, Names, Reference, Syntax
+from mlrepro.versioning.code.syntax_names import FRAME_READERS, Names, Reference, Syntax
 
 __all__ = [
     "FILE_METHODS",

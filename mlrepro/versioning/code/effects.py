@@ -17,15 +17,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlrepro.versioning.graph import Node
-from mlrepro.versioning.lookup import Found, Scope, path_of
-from mlrepro.versioning.origin import Kind, module_file
-from mlrepro.versioning.report import Source
-from mlrepro.versioning.source import Definition, SourceFile, source_file
-from mlrepro.versioning.syntax import Reference, dotted, read_expression
+from mlrepro.versioning.code.graph import Node
+from mlrepro.versioning.code.lookup import Found, Scope, path_of
+from mlrepro.versioning.code.origin import Kind, module_file
+from mlrepro.versioning.code.report import Source
+from mlrepro.versioning.code.source import Definition, SourceFile, source_file
+from mlrepro.versioning.code.syntax import Reference, dotted, read_expression
 
 if TYPE_CHECKING:
-    from mlrepro.versioning.walker import Walker
+    from mlrepro.versioning.code.walker import Walker
 
 # At the margin: a call, an assignment to an attribute or item, or a decorator that may register what it is on.
 _CANDIDATE = re.compile(

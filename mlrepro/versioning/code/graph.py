@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union
 
 if TYPE_CHECKING:
-    from mlrepro.versioning.lookup import Place
-    from mlrepro.versioning.report import Report, Source
+    from mlrepro.versioning.code.lookup import Place
+    from mlrepro.versioning.code.report import Report, Source
 
 Part = Union[bytes, "Node"]
 

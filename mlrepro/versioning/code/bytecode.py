@@ -7,8 +7,8 @@ import dis
 import hashlib
 from types import CodeType
 
-from mlrepro.versioning.origin import python_token
-from mlrepro.versioning.syntax import Reference
+from mlrepro.versioning.code.origin import python_token
+from mlrepro.versioning.code.syntax import Reference
 
 
 def read_code(code: CodeType) -> tuple[bytes, tuple[Reference, ...]]:

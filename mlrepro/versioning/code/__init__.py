@@ -1,0 +1,1 @@
+"""The code fingerprint: from a definition, everything that it can reach, hashed."""
