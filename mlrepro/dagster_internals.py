@@ -91,10 +91,11 @@ def data_versions_by_partition(
 
     The public `fetch_materializations` takes one partition, or all events of the asset.
     """
-    tags = instance.event_log_storage.get_latest_tags_by_partition(
-        asset_key,
-        dg.DagsterEventType.ASSET_MATERIALIZATION,
-        [DATA_VERSION_TAG],
-        asset_partitions=list(partitions),
-    )
-    return {partition: found[DATA_VERSION_TAG] for partition, found in tags.items() if DATA_VERSION_TAG in found}
+    found: dict[str, str] = {}
+    # an asset that somebody else writes is observed rather than materialized
+    for event_type in (dg.DagsterEventType.ASSET_OBSERVATION, dg.DagsterEventType.ASSET_MATERIALIZATION):
+        tags = instance.event_log_storage.get_latest_tags_by_partition(
+            asset_key, event_type, [DATA_VERSION_TAG], asset_partitions=list(partitions)
+        )
+        found |= {key: known[DATA_VERSION_TAG] for key, known in tags.items() if DATA_VERSION_TAG in known}
+    return found

@@ -52,8 +52,8 @@ def history_name(asset: Sequence[str], partition: str | None) -> tuple[str, ...]
         >>> history_name(["team", "model"], None)
         ('versions', 'team', 'model', '_')
     """
-    # a partition that is itself called "_" must not meet the history of an asset without partitions
-    last = WITHOUT_PARTITION if partition is None else ("__" if partition == WITHOUT_PARTITION else partition)
+    # a partition that is itself called "_" must not meet the history of an asset without partitions, nor "__" it
+    last = WITHOUT_PARTITION if partition is None else partition + WITHOUT_PARTITION * (set(partition) == {"_"})
     return ("versions", *asset, last)
 
 

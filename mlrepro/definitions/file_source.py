@@ -1,5 +1,6 @@
 """`file_source`: a file or folder as a source asset that is observed by its content."""
 
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,11 +12,12 @@ from mlrepro.dagster_internals import DATA_VERSION_TAG, StepOutputHandle
 from mlrepro.definitions.readers import library_of, read_file
 from mlrepro.errors import AssetDefinitionError
 from mlrepro.io_managers.computation import computation_of
+from mlrepro.io_managers.declared_types import plain_type
 from mlrepro.io_managers.deferred import Deferred, UpstreamVersion
 from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
-from mlrepro.io_managers.upstream import data_version_of
+from mlrepro.io_managers.upstream import data_version_of, step_of
 from mlrepro.store import Store, StoredValue, open_store
-from mlrepro.versioning import digest, distribution_of, fingerprint
+from mlrepro.versioning import digest, distribution_of, fingerprint, reference
 
 
 def file_source(
@@ -112,7 +114,7 @@ class FileSourceIOManager(dg.IOManager):
         """Take the file's present content, and tell Dagster if it is not what was observed last.
 
         Raises:
-            AssetDefinitionError: If there is nothing at the path, or it changed while it was being read.
+            AssetDefinitionError: If there is nothing at the path.
         """
         asset = context.asset_key.to_user_string()
         store = _store_of_consumer(context)
@@ -120,17 +122,11 @@ class FileSourceIOManager(dg.IOManager):
         kept = store is not None and self.keep
         stored = store.write_value(self.path) if store and kept else content_of(self.path, asset)
         self._observe(context, stored)
-        as_type = context.dagster_type.typing_type
-        as_type = as_type if isinstance(as_type, type) else None
+        as_type = plain_type(context.dagster_type.typing_type)
 
         def load() -> Any:
-            path = store.read_value(stored, as_type=Path) if store and kept else self.path
-            value = self.read(path) if self.read else read_file(path, self.path.name, as_type)
-            if not kept and content_of(self.path, asset).content_hash != stored.content_hash:
-                raise AssetDefinitionError(
-                    f"{asset}: {self.path.absolute()} changed while it was being read; run again"
-                )
-            return value
+            path = _under_its_name(store.read_value(stored, as_type=Path), self.path) if store and kept else self.path
+            return self.read(path) if self.read else read_file(path, self.path.name, as_type)
 
         deferred = Deferred(
             versions=(UpstreamVersion(asset, None, None, stored),),
@@ -138,20 +134,23 @@ class FileSourceIOManager(dg.IOManager):
             load=load,
             loaded_as=None if self.read else f"{''.join(self.path.suffixes)} {as_type and as_type.__qualname__}",
             code=self._code(as_type),
+            unchanged=lambda: kept or content_of(self.path, asset).content_hash == stored.content_hash,
         )
         return deferred if _consumer_computes(context) else deferred.load()
 
     def _code(self, as_type: type | None) -> str | None:
         if self.read is not None:
-            return fingerprint(self.read).digest
+            # a library's own reader counts by the library's version, like everything of a library
+            known = distribution_of(getattr(self.read, "__module__", None) or "")
+            return digest([*known, reference(self.read)]) if known else fingerprint(self.read).digest
         library = library_of(as_type)
         found = distribution_of(library) if library else None
         return digest(list(found)) if found else None
 
     def _observe(self, context: dg.InputContext, stored: StoredValue) -> None:
         """Log an observation where the content is new, so that lineage names what was really read."""
-        step_context = context.step_context
-        if data_version_of(step_context, context.asset_key) == stored.content_hash:
+        step_context = step_of(context)
+        if step_context is None or data_version_of(step_context, context.asset_key) == stored.content_hash:
             return
         step_context.instance.report_runless_asset_event(
             dg.AssetObservation(
@@ -168,16 +167,25 @@ def _check(path: Path, asset: str) -> None:
         raise AssetDefinitionError(f"{asset}: there is no file or folder {path.absolute()}")
 
 
+def _under_its_name(copy: Path, original: Path) -> Path:
+    """Give a copy the file's own name: a reader tells the format by the suffix."""
+    if copy.name == original.name:
+        return copy
+    named = Path(tempfile.mkdtemp(dir=copy.parent), original.name)
+    named.symlink_to(copy.absolute())
+    return named
+
+
 def _consumer_computes(context: dg.InputContext) -> bool:
-    try:
-        return computation_of(context.step_context.op_def) is not None
-    except dg.DagsterInvariantViolationError:
-        return False
+    step_context = step_of(context)
+    return step_context is not None and computation_of(step_context.op_def) is not None
 
 
 def _store_of_consumer(context: dg.InputContext) -> Store | None:
     """Find the store that the step's own outputs go to; None if they go somewhere else."""
-    step_context = context.step_context
+    step_context = step_of(context)
+    if step_context is None:
+        return None
     for output in step_context.step.step_outputs:
         manager = step_context.get_io_manager(StepOutputHandle(step_context.step.key, output.name))
         if isinstance(manager, InputHashIOManager):

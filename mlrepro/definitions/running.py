@@ -38,7 +38,7 @@ from mlrepro.io_managers.deferred import Deferred, Replayed
 from mlrepro.io_managers.facts import computed_facts, hit_facts
 from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
 from mlrepro.io_managers.key import StepKey, step_key
-from mlrepro.io_managers.lookup import Hit, Miss, look_up
+from mlrepro.io_managers.lookup import Hit, Miss, look_up, well_formed
 from mlrepro.io_managers.modes import VERIFY_TAG, cache_mode
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import seed_everything
@@ -139,10 +139,8 @@ class StepRun:
         for name, value in values.items():
             output = record["outputs"][name]
             # what a person looks for first stands first
-            metadata = {
-                **hit_facts(key, hit, output, versions.get(name)),
-                **metadata_from_json(output["metadata"]),
-            }
+            facts = hit_facts(key, hit, output, versions.get(name))
+            metadata = {**facts, **metadata_from_json(output["metadata"]), **facts}
             yield self.outputs.event(name, value, output, metadata)
         for check in record["checks"]:
             if check["name"] in self.outputs.selected_checks():
@@ -176,48 +174,72 @@ class StepRun:
 
     def _compute(self, store: Store, key: StepKey, miss: Miss) -> Iterator[Any]:
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
-        events = list(self._call(self._loaded()))
-        seconds = time.perf_counter() - clock
-        outputs = {output.name: output for event in events if (output := self.outputs.read(event)) is not None}
-        if not all(self.outputs.type_checks(output) for output in outputs.values()):
-            yield from events  # Dagster refuses the value in its own words; nothing is kept
-            return
-        scope = self.computation.cache.scope
+        made: list[tuple[Any, ComputedOutput | None]] = []
+        written: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        failure: Exception | None = None
+        unstorable: UnstorableValueError | None = None
+        events = self._call(self._loaded())
         try:
-            written = {name: store_output(store, output, key, scope) for name, output in outputs.items()}
-            record = result_record(
-                self.step_context,
-                store,
-                self.computation,
-                key,
-                outputs={name: entry for name, (entry, _) in written.items()},
-                skipped=sorted(set(self.outputs.selected()) - set(outputs)),
-                checks=[check for event in events for check in self.outputs.read_checks(event)],
-                started=started,
-                seconds=seconds,
-            )
-            differs = self._keep(store, key, miss, record)
-            versions = append_versions(self.step_context, store, key, record, nondeterministic=differs)
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    if not written:
+                        raise
+                    failure = error  # raised again below, after what the function had yielded before
+                    break
+                output = self.outputs.read(event)
+                made.append((event, output))
+                if output is None:
+                    continue
+                if not self.outputs.type_checks(output):
+                    # Dagster refuses the value in its own words; nothing is kept
+                    yield from (event for event, _ in made)
+                    yield from events
+                    return
+                # at once, while a generator waits: it may change the value, or remove the file, when it goes on
+                written[output.name] = store_output(store, output, key, self.computation.cache.scope)
         except UnstorableValueError as error:
             # a store that fails fails the step: its asset would be green with nothing behind it
             if self._needed_downstream():
                 raise
-            self.step_context.log.warning(f"the result was computed but not stored: {error}")
-            for event in events:
-                yield self._without_value(event, key, error)
+            unstorable = error
+            made += [(event, self.outputs.read(event)) for event in events]
+        seconds = time.perf_counter() - clock
+        if unstorable is not None:
+            self.step_context.log.warning(f"the result was computed but not stored: {unstorable}")
+            for event, _ in made:
+                yield self._without_value(event, key, unstorable)
             return
-        for event in events:
-            output = self.outputs.read(event)
+        record = result_record(
+            self.step_context,
+            store,
+            self.computation,
+            key,
+            outputs={name: entry for name, (entry, _) in written.items()},
+            skipped=sorted(set(self.outputs.selected()) - set(written)),
+            checks=[check for event, _ in made for check in self.outputs.read_checks(event)],
+            started=started,
+            seconds=seconds,
+        )
+        differs = failure is None and self._keep(store, key, miss, record)
+        versions = append_versions(self.step_context, store, key, record, nondeterministic=differs)
+        for event, output in made:
             if output is None:
                 yield event
                 continue
             entry, described = written[output.name]
             facts = computed_facts(key, miss, entry, versions.get(output.name), seconds, nondeterministic=differs)
-            metadata = {**facts, **described, **output.metadata}
+            # what a person looks for first stands first, and nobody's own metadata takes its place
+            metadata = {**facts, **described, **output.metadata, **facts}
             value = output.value if output.has_value else Replayed(None)
             yield self.outputs.event(output.name, value, entry, metadata)
             for check in self.outputs.read_checks(event) if isinstance(event, dg.MaterializeResult) else ():
                 yield self.outputs.check_result(check)
+        if failure is not None:
+            raise failure
 
     def _keep(self, store: Store, key: StepKey, miss: Miss, record: dict[str, Any]) -> bool:
         """Store the result record; tell whether an earlier computation of the same key had other content."""
@@ -227,6 +249,12 @@ class StepRun:
             or len(self.outputs.selected()) < len(self.outputs.assets())
         ):
             return False
+        if self._changed_meanwhile(key):
+            self.step_context.log.warning(
+                "code, an environment variable or a file that the result depends on changed while it was computed: this"
+                " run keeps its version, but nobody gets it from the cache"
+            )
+            return False
         scope = self.computation.cache.scope
         earlier = store.get_result(key.input_hash) if miss.supersedes else None
         if earlier is None:
@@ -235,7 +263,11 @@ class StepRun:
             other = earlier.record
             store.replace_result(key.input_hash, record, lost=miss.lost, scope=scope)
         # with max_age the author says that the same inputs may give something else later
-        if _contents(other) == _contents(record) or self.computation.cache.max_age is not None:
+        if (
+            not well_formed(other)
+            or _contents(other) == _contents(record)
+            or self.computation.cache.max_age is not None
+        ):
             return False
         store.note_deviation(key.input_hash, record, scope=scope)
         self.step_context.log.warning(
@@ -244,6 +276,10 @@ class StepRun:
             " this run keeps its own version"
         )
         return True
+
+    def _changed_meanwhile(self, key: StepKey) -> bool:
+        inputs = [value for value in self.kwargs.values() if isinstance(value, Deferred)]
+        return self.computation.fingerprint().digest != key.code.digest or not all(each.unchanged() for each in inputs)
 
     def _without_value(self, event: Any, key: StepKey, error: Exception) -> Any:
         output = self.outputs.read(event)

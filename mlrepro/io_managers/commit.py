@@ -19,6 +19,7 @@ from mlrepro.dagster_internals import (
 )
 from mlrepro.io_managers.computation import Computation
 from mlrepro.io_managers.descriptions import describe, metrics
+from mlrepro.io_managers.json_values import from_json, to_json
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.provenance import code_location, git_commit, launched_by
 from mlrepro.store import Store, StoredValue
@@ -77,7 +78,9 @@ def store_output(
         manifest = {partition: stored["content_hash"] for partition, stored in entry["partitions"].items()}
         # a range has one data version in Dagster: the hash of a blob that tells each partition's content
         entry["data_version"] = store.write_bytes(canonical_json(manifest).encode(), scope=scope)
-        described["size"] = sum(stored["size"] + stored["parts_size"] for stored in entry["partitions"].values())
+        described["mlrepro/size"] = sum(
+            stored["size"] + stored["parts_size"] for stored in entry["partitions"].values()
+        )
     else:
         stored = store.write_value(output.value, format=output.format, scope=scope)
         entry["stored"] = stored.to_json()
@@ -85,7 +88,7 @@ def store_output(
         without_content = output.value is None
         entry["data_version"] = output.data_version or (key.input_hash if without_content else stored.content_hash)
         described = describe(output.value, stored.summary)
-        described["size"] = stored.size + stored.parts_size
+        described["mlrepro/size"] = stored.size + stored.parts_size
         entry["metrics"] = metrics(output.value)
     entry["metadata"] = metadata_to_json({**described, **user_metadata})
     return entry, described
@@ -139,7 +142,7 @@ def result_record(
             "distributions": dict(key.code.distributions),
             "not_followed": [report.message for report in key.code.reports if not report.followed],
         },
-        "config": key.config,
+        "config": to_json(key.config),
         "inputs": key.inputs,
         "partitions": list(key.partitions) if key.partitions is not None else None,
         "seed": computation.seed,
@@ -212,7 +215,7 @@ def sources_blob(key: StepKey) -> bytes:
 def metadata_to_json(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Write Dagster metadata as JSON, each value as Dagster itself writes it."""
     event = dg.AssetMaterialization("metadata", metadata=metadata)
-    return {name: json.loads(serialize_value(cast("Any", value))) for name, value in event.metadata.items()}
+    return {name: to_json(json.loads(serialize_value(cast("Any", value)))) for name, value in event.metadata.items()}
 
 
 def metadata_from_json(written: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,7 +223,7 @@ def metadata_from_json(written: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {}
     for name, value in written.items():
         with contextlib.suppress(DeserializationError):
-            metadata[name] = deserialize_value(json.dumps(value))
+            metadata[name] = deserialize_value(json.dumps(from_json(value)))
     return metadata
 
 

@@ -2,7 +2,9 @@
 
 import enum
 import hashlib
-from collections.abc import Collection, Mapping
+import os
+import typing
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -53,44 +55,57 @@ def without_fields(config: Any, ignored: Collection[str]) -> Any:
     }
 
 
-def redacted(config: Any, raw: Any) -> Any:
+def redacted(config: Any, secrets: Mapping[str, str]) -> Any:
     """Replace what came from the environment by the variable's name and a short hash.
 
     Args:
         config: The resolved config.
-        raw: The same config as it was launched, where a secret is still ``{"env": "NAME"}`` or an EnvVar.
+        secrets: Name of the environment variable behind each value that one gave, by value.
 
     Example:
-        >>> redacted({"user": "ana", "password": "hunter2"}, {"user": "ana", "password": {"env": "PW"}})["password"]
+        >>> redacted({"user": "ana", "password": "hunter2"}, {"hunter2": "PW"})["password"]
         {'env': 'PW', 'sha256': 'f52fbd32b2b3'}
     """
-    if isinstance(raw, dg.EnvVar):
-        raw = {"env": raw.env_var_name}
-    if isinstance(raw, Mapping) and set(raw) == {"env"} and not isinstance(config, Mapping):
-        return {"env": raw["env"], "sha256": hashlib.sha256(str(config).encode()).hexdigest()[:12]}
     if isinstance(config, Mapping):
-        known = raw if isinstance(raw, Mapping) else {}
-        return {key: redacted(item, known.get(key)) for key, item in config.items()}
+        return {key: redacted(item, secrets) for key, item in config.items()}
     if isinstance(config, list):
-        known_items = raw if isinstance(raw, list) else []
-        return [
-            redacted(item, known_items[position] if position < len(known_items) else None)
-            for position, item in enumerate(config)
-        ]
-    return config
+        return [redacted(item, secrets) for item in config]
+    if config is None or (name := secrets.get(str(config))) is None:
+        return config
+    return {"env": name, "sha256": hashlib.sha256(str(config).encode()).hexdigest()[:12]}
 
 
-def launched_config(step_context: StepExecutionContext, config_class: type | None) -> Any:
-    """Find a step's config as it was launched, with secrets still by name, defaults of its class under it."""
-    section: Any = step_context.dagster_run.run_config
-    for name in step_context.node_handle.path:
-        section = (section or {}).get("ops", {}).get(name) or {}
-    given = section.get("config")
-    defaults = {
-        name: field.default
-        for name, field in getattr(config_class, "model_fields", {}).items()
-        if isinstance(field.default, dg.EnvVar)
-    }
-    if isinstance(given, Mapping):
-        return {**defaults, **given}
-    return given if given is not None else defaults
+def secrets_of(step_context: StepExecutionContext, config_class: type | None) -> dict[str, str]:
+    """Find the values that the config takes from environment variables, wherever it names them.
+
+    By value and not by place: a config mapping, or a default deep in a nested config, moves them to where nothing
+    tells where they came from.
+    """
+    names = {*_variables(step_context.dagster_run.run_config), *_default_variables(config_class)}
+    field = step_context.op_def.config_schema.as_field() if step_context.op_def.config_schema else None
+    if field is not None and field.default_provided:
+        names.update(_variables(field.default_value))
+    return {os.environ[name]: name for name in sorted(names) if os.environ.get(name)}
+
+
+def _variables(config: Any) -> Iterator[str]:
+    if isinstance(config, dg.EnvVar):
+        yield config.env_var_name
+    elif isinstance(config, Mapping):
+        if set(config) == {"env"} and isinstance(config["env"], str):
+            yield config["env"]
+        for item in config.values():
+            yield from _variables(item)
+    elif isinstance(config, list | tuple):
+        for item in config:
+            yield from _variables(item)
+    elif isinstance(config, dg.Config):
+        yield from _variables({name: getattr(config, name) for name in type(config).model_fields})
+
+
+def _default_variables(config_class: Any) -> Iterator[str]:
+    for field in getattr(config_class, "model_fields", {}).values():
+        yield from _variables(field.default)
+        for member in (field.annotation, *typing.get_args(field.annotation)):
+            if isinstance(member, type) and issubclass(member, dg.Config) and member is not config_class:
+                yield from _default_variables(member)

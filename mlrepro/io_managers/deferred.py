@@ -34,6 +34,7 @@ class Deferred:
         load: Loads the value.
         loaded_as: How the declared type makes it load, where it has a say.
         code: Fingerprint of code that takes part in loading, such as a source's own reader.
+        unchanged: Tells after the function ran whether what was loaded is still what the hash says.
     """
 
     versions: tuple[UpstreamVersion, ...]
@@ -41,11 +42,12 @@ class Deferred:
     load: Callable[[], Any]
     loaded_as: str | None = None
     code: str | None = None
+    unchanged: Callable[[], bool] = lambda: True
 
     @property
     def content(self) -> str | Mapping[str, str]:
         """Content hash, or a mapping of partition key to content hash."""
-        if self.as_mapping:
+        if self.as_mapping or not self.versions:
             return {str(version.partition): version.stored.content_hash for version in self.versions}
         return self.versions[0].stored.content_hash
 

@@ -62,7 +62,12 @@ def metrics(value: Any) -> dict[str, float | int]:
 
 def _is_number(value: Any) -> bool:
     # True and False are numbers to Python, not to someone who looks at a plot
-    return type(value) is not bool and isinstance(value, numbers.Real) and math.isfinite(value)
+    if type(value) is bool or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # a whole number larger than any float
+        return False
 
 
 def _number(value: Any) -> float | int:

@@ -10,6 +10,7 @@ from mlrepro.catalog.history import append_version
 from mlrepro.dagster_internals import StepExecutionContext
 from mlrepro.errors import BlobDamagedError, BlobMissingError, UnknownVersionError
 from mlrepro.io_managers.computation import computation_of
+from mlrepro.io_managers.declared_types import plain_type
 from mlrepro.io_managers.deferred import Deferred, Replayed, UpstreamVersion
 from mlrepro.io_managers.descriptions import describe, metrics
 from mlrepro.io_managers.healing import recompute
@@ -80,7 +81,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
         context.add_output_metadata(
             {
                 **describe(obj, stored.summary),
-                "size": stored.size + stored.parts_size,
+                "mlrepro/size": stored.size + stored.parts_size,
                 "mlrepro/format": stored.format,
                 "mlrepro/content_hash": stored.content_hash,
             }
@@ -95,14 +96,13 @@ class InputHashIOManager(dg.ConfigurableIOManager):
             BlobDamagedError: Likewise, if they are damaged.
         """
         store = self.open_store(_instance(context))
-        as_type = context.dagster_type.typing_type
-        as_type = as_type if isinstance(as_type, type) else None
+        as_type = plain_type(context.dagster_type.typing_type)
         if not context.has_asset_key:
             return self._load_op_output(context, store, as_type)
         versions = upstream_versions(context, store)
         deferred = Deferred(
             versions=versions,
-            as_mapping=context.has_asset_partitions and len(context.asset_partition_keys) != 1,
+            as_mapping=_is_mapping(context),
             load=lambda: _load(context, store, versions, as_type),
             loaded_as=_loaded_as(versions, as_type),
         )
@@ -134,11 +134,14 @@ class InputHashIOManager(dg.ConfigurableIOManager):
         return store.read_value(StoredValue.from_json(entry.body["output"]), as_type=as_type)
 
 
+def _is_mapping(context: dg.InputContext) -> bool:
+    """Whether several partitions are loaded. None at all (the day before the first) load as None, as in Dagster."""
+    return context.has_asset_partitions and len(context.asset_partition_keys) > 1
+
+
 def _load(context: dg.InputContext, store: Store, versions: tuple[UpstreamVersion, ...], as_type: type | None) -> Any:
     values = {version.partition: _read(context, store, version, as_type) for version in versions}
-    if context.has_asset_partitions and len(context.asset_partition_keys) != 1:
-        return values
-    return next(iter(values.values()), None)
+    return values if _is_mapping(context) else next(iter(values.values()), None)
 
 
 def _read(context: dg.InputContext, store: Store, version: UpstreamVersion, as_type: type | None) -> Any:

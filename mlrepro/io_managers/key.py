@@ -7,10 +7,11 @@ from typing import Any
 from mlrepro.dagster_internals import StepExecutionContext, StepOutputHandle
 from mlrepro.errors import MlreproError, UnstorableValueError
 from mlrepro.io_managers.computation import Computation
-from mlrepro.io_managers.config import launched_config, plain_config, redacted, without_fields
+from mlrepro.io_managers.config import plain_config, redacted, secrets_of, without_fields
 from mlrepro.io_managers.deferred import Deferred
 from mlrepro.io_managers.resource_fingerprints import resource_fingerprints
-from mlrepro.io_managers.upstream import data_version_of
+from mlrepro.io_managers.surroundings import surroundings
+from mlrepro.io_managers.upstream import data_version_of, dependency_version
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import (
     CodeFingerprint,
@@ -80,26 +81,31 @@ def step_key(
             versions[name] = InputVersion(content=f"data version {version}")
             origins[name] = {"asset": _upstream_asset(step_context, name), "data_version": version}
     dependencies = _dependencies(step_context, inputs)
-    for asset, version in dependencies.items():
-        if version is None:
+    for asset, known in dependencies.items():
+        if known is None:
             uncacheable = f"upstream asset {asset} has no data version: nothing tells when it changed"
-        origins[f"(asset) {asset}"] = {"asset": asset, "data_version": version}
-    sees_partition = computation.sees_partition(code) or bool(step_context.op_def.required_resource_keys)
+        origins[f"(asset) {asset}"] = {"asset": asset, "data_version": known}
+    sees_partition = (
+        computation.sees_partition(code)
+        or bool(step_context.op_def.required_resource_keys)
+        or (partitions is not None and len(partitions) > 1)  # the keys of what a range returns
+    )
     parts = InputHashParts(
         code=computation.code_version(code),
         config=without_fields(config, ignored),
         inputs=versions,
-        dependencies={asset: version or "" for asset, version in dependencies.items()},
+        dependencies={asset: known or "" for asset, known in dependencies.items()},
         resources=resource_fingerprints(step_context, computation.cache.ignore_resources),
         outputs=computation.outputs,
         partition=partitions if sees_partition else None,
+        surroundings=surroundings(step_context, computation, code),
         seed=computation.seed,
         salt=computation.cache.salt,
     )
     return StepKey(
         input_hash=input_hash(parts),
         code=code,
-        config=redacted(config, launched_config(step_context, computation.config_class)),
+        config=redacted(config, secrets_of(step_context, computation.config_class)),
         inputs=origins,
         partitions=partitions,
         uncacheable=uncacheable,
@@ -127,13 +133,13 @@ def _input(
             "content_hash": value.content,
             "version": (
                 {str(version.partition): version.number for version in value.versions}
-                if value.as_mapping
+                if value.as_mapping or not value.versions
                 else value.versions[0].number
             ),
         }
         code = digest(sorted(set(codes))) if codes else None
         contents = {str(version.partition): _content(version.stored) for version in value.versions}
-        content = contents if value.as_mapping else next(iter(contents.values()))
+        content = contents if value.as_mapping or not contents else next(iter(contents.values()))
         return InputVersion(content, value.loaded_as, code), origin
     stored = store.hash_value(value)
     origin = {
@@ -188,14 +194,16 @@ def _upstream_data_version(step_context: StepExecutionContext, input_name: str) 
     return data_version_of(step_context, key) if key else None
 
 
-def _dependencies(step_context: StepExecutionContext, inputs: Mapping[str, Any]) -> dict[str, str | None]:
+def _dependencies(
+    step_context: StepExecutionContext, inputs: Mapping[str, Any]
+) -> dict[str, str | dict[str, str] | None]:
     """Data version of each upstream asset that the function does not get as an argument."""
     layer = step_context.job_def.asset_layer
     own = step_context.get_output_asset_keys()
     arguments = {layer.get_asset_key_for_node_input(step_context.node_handle, name) for name in inputs}
     parents = {parent for key in own if layer.has(key) for parent in layer.get(key).parent_keys}
     return {
-        key.to_user_string(): data_version_of(step_context, key)
+        key.to_user_string(): dependency_version(step_context, key)
         for key in sorted(parents - own - arguments, key=lambda key: key.to_user_string())
     }
 

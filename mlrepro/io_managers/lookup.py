@@ -69,6 +69,8 @@ def look_up(store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Colle
         return Miss(f"the store could not be read: {error}", warning=True)
     if found is None:
         return Miss("no result has this input hash yet")
+    if not well_formed(found.record):
+        return Miss(f"the record of result {key.input_hash[:12]} is damaged", warning=True, supersedes=True)
     if cache.max_age is not None:
         age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(found.record["finished"])
         if age > cache.max_age:
@@ -94,6 +96,24 @@ def look_up(store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Colle
             lost=tuple(blob for _, blob in lost),
         )
     return Hit(found.record, found.scope)
+
+
+def well_formed(record: Mapping[str, Any]) -> bool:
+    """Whether a record has what a replay needs: somebody may have edited it, or a disk may have."""
+    try:
+        outputs = list(record["outputs"].values())
+        texts = [record[name] for name in ("who", "run_id", "started", "finished")]
+        texts += [record["code"]["fingerprint"], *(output["data_version"] for output in outputs)]
+        parts = [record["checks"], *(output["metadata"] for output in outputs)]
+        stored = [list(stored_values(output)) for output in outputs]
+    except (KeyError, TypeError, AttributeError, ValueError, StoreError):
+        return False
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(record["seconds"], float | int)
+        and all(isinstance(part, list | dict) for part in parts)
+        and all(stored)
+    )
 
 
 def stored_values(output: Mapping[str, Any]) -> Iterator[StoredValue]:

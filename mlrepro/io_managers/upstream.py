@@ -51,6 +51,25 @@ def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVer
     return tuple(version for version in found if version is not None)
 
 
+def dependency_version(step_context: StepExecutionContext, key: dg.AssetKey) -> str | dict[str, str] | None:
+    """Data version of an upstream asset that is not an argument, by partition where it has partitions.
+
+    Dagster's own provenance joins the versions of many partitions into one, and from 100 partitions on takes only the
+    newest event's; a key must tell each of them apart.
+
+    Returns:
+        The version, or one a partition; None if nothing tells when the asset changed.
+    """
+    name = step_context.job_def.asset_layer.get_node_input_name(step_context.node_handle, key)
+    if name is None or not step_context.has_asset_partitions_for_input(name):
+        return data_version_of(step_context, key)
+    subset = step_context.asset_partitions_subset_for_input(name, require_valid_partitions=False)
+    versions = data_versions_by_partition(
+        step_context.instance, key, [str(each) for each in subset.get_partition_keys()]
+    )
+    return dict(versions) or None
+
+
 def data_version_of(step_context: StepExecutionContext, key: dg.AssetKey) -> str | None:
     """Data version of an asset's newest materialization or observation, as the step's provenance has it."""
     info = step_context.maybe_fetch_and_get_input_asset_version_info(key)
@@ -77,7 +96,7 @@ def _version(context: dg.InputContext, store: Any, partition: str | None, data_v
 
 
 def _data_version(context: dg.InputContext, key: dg.AssetKey) -> str | None:
-    step_context = _step_context(context)
+    step_context = step_of(context)
     if step_context is not None and step_context.is_sda_step:
         return data_version_of(step_context, key)
     if not _has_instance(context):
@@ -102,7 +121,8 @@ def _content_hash_in_event(context: dg.InputContext, partition: str | None) -> s
     return str(value.value) if value else None
 
 
-def _step_context(context: dg.InputContext) -> StepExecutionContext | None:
+def step_of(context: dg.InputContext) -> StepExecutionContext | None:
+    """Find the step that loads an input; None where a value is loaded outside of a run."""
     try:
         return context.step_context
     except dg.DagsterInvariantViolationError:  # a context built outside of a run

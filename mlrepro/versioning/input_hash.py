@@ -41,10 +41,12 @@ class InputHashParts:
         code: Code fingerprint of the function.
         config: Resolved config by field, without the ignored fields. Secrets are in it; only the hash leaves.
         inputs: What each argument held, by argument name.
-        dependencies: Data version of each upstream asset that is not an argument, by asset key.
+        dependencies: Data version of each upstream asset that is not an argument, by asset key; by partition where
+            it has partitions.
         resources: Fingerprint of each resource that the function gets: its code and config.
         outputs: Declaration of each output, by output name.
         partition: Partition keys that are computed, where the function can see them.
+        surroundings: What else of the step the function can read through its context.
         seed: Random seed set before the function runs.
         salt: Text that the author put into the key.
     """
@@ -52,10 +54,11 @@ class InputHashParts:
     code: str
     config: object = None
     inputs: Mapping[str, InputVersion] = field(default_factory=dict)
-    dependencies: Mapping[str, str] = field(default_factory=dict)
+    dependencies: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     resources: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, OutputDeclaration] = field(default_factory=dict)
     partition: Sequence[str] | None = None
+    surroundings: object = None
     seed: int | None = None
     salt: str = ""
 
@@ -90,6 +93,7 @@ def input_hash(parts: InputHashParts) -> str:
                 name: {"type": declared.type, "format": declared.format} for name, declared in parts.outputs.items()
             },
             "partition": None if parts.partition is None else list(parts.partition),
+            "surroundings": parts.surroundings,
             "seed": parts.seed,
             "salt": parts.salt,
         }

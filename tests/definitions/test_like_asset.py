@@ -1,6 +1,9 @@
 """`@ml_asset` takes and does what `@asset` does."""
 
 import asyncio
+import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -513,3 +516,134 @@ class TestBesideOthers:
     def test_ml_definitions_leaves_what_the_user_gave(self) -> None:
         own = dg.FilesystemIOManager()
         assert ml_definitions(assets=[numbers], resources={"io_manager": own}).resources["io_manager"] is own
+
+
+class TestWhatTheContextTells:
+    """A function that asks its context for more than its partition gets a key of its own for each answer."""
+
+    def test_its_own_name(self, lab: Lab) -> None:
+        def who(context: dg.AssetExecutionContext) -> str:
+            return context.asset_key.to_user_string()
+
+        outcome = lab.run(ml_asset(name="a")(who), ml_asset(name="b")(who))
+        assert (outcome.value("a"), outcome.value("b")) == ("a", "b")
+
+    def test_a_context_that_only_logs_is_shared_between_names(self, lab: Lab) -> None:
+        def logs(context: dg.AssetExecutionContext) -> int:
+            context.log.info("here")
+            return 1
+
+        lab.run(ml_asset(name="a")(logs))
+        assert lab.run(ml_asset(name="b")(logs)).cache == {"b": "hit"}
+
+    def test_tags_of_the_run(self, lab: Lab) -> None:
+        @ml_asset
+        def country(context: dg.AssetExecutionContext) -> str:
+            return context.run.tags["country"]
+
+        assert lab.run(country, tags={"country": "de"}).value("country") == "de"
+        assert lab.run(country, tags={"country": "fr"}).value("country") == "fr"
+        assert lab.run(country, tags={"country": "de", "user": "bob"}).cache == {"country": "hit"}
+
+    def test_the_time_that_a_partition_means(self, lab: Lab) -> None:
+        def starts(context: dg.AssetExecutionContext) -> str:
+            return context.partition_time_window.start.isoformat()
+
+        for zone, expected in (("UTC", "+00:00"), ("Asia/Tokyo", "+09:00")):
+            days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-03", timezone=zone)
+            asset = ml_asset(name="starts", partitions_def=days)(starts)
+            assert lab.run(asset, partition="2026-01-01").value("starts").endswith(expected)
+
+
+class TestGenerators:
+    def test_value_that_changes_after_it_was_yielded(self, lab: Lab) -> None:
+        @ml_multi_asset(outs={"before": dg.AssetOut(), "after": dg.AssetOut()})
+        def changing():
+            state = {"x": 1}
+            yield dg.Output(state, "before")
+            state["x"] = 2
+            yield dg.Output(state, "after")
+
+        lab.run(changing)
+        again = lab.run(changing)
+        assert set(again.cache.values()) == {"hit"}
+        assert [again.result.output_for_node("changing", name) for name in ("before", "after")] == [{"x": 1}, {"x": 2}]
+
+    def test_file_that_is_gone_after_it_was_yielded(self, lab: Lab) -> None:
+        @ml_asset
+        def temporary():
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "a.txt")
+                path.write_text("text")
+                yield dg.Output(path)
+
+        @ml_asset
+        def reads(temporary: Path) -> str:
+            return temporary.read_text()
+
+        assert lab.run(temporary, reads).value("reads") == "text"
+
+    def test_what_was_yielded_before_it_failed_stays_but_is_no_result(self, lab: Lab) -> None:
+        @ml_multi_asset(outs={"first": dg.AssetOut(), "second": dg.AssetOut()})
+        def breaks():
+            yield dg.Output(1, "first")
+            raise RuntimeError("broken")
+
+        outcome = lab.run(breaks, raise_on_error=False)
+        assert not outcome.success
+        assert outcome.cache == {"first": "computed"}
+        assert lab.results() == []
+
+
+class TestOddNumbers:
+    def test_infinite_config_nan_metadata_and_huge_values(self, lab: Lab) -> None:
+        class Bounds(dg.Config):
+            most: float = float("inf")
+
+        @ml_asset
+        def odd(config: Bounds) -> dg.Output[int]:
+            return dg.Output(10**400, metadata={"loss": float("nan")})
+
+        assert lab.run(odd).cache == {"odd": "computed"}
+        again = lab.run(odd)
+        assert again.cache == {"odd": "hit"}
+        assert again.value("odd") == 10**400
+        assert math.isnan(again.metadata("odd")["loss"])
+
+
+class TestResourcesOfResources:
+    def test_required_by_key(self, lab: Lab) -> None:
+        @dg.resource(config_schema={"n": int})
+        def base(context) -> int:
+            return context.resource_config["n"]
+
+        @dg.resource(required_resource_keys={"base"})
+        def derived(context) -> int:
+            return context.resources.base
+
+        @ml_asset
+        def reads(derived: dg.ResourceParam[int]) -> int:
+            return derived
+
+        for n in (1, 2):
+            resources = {"base": base.configured({"n": n}), "derived": derived}
+            assert lab.run(reads, resources=resources).value("reads") == n
+
+    def test_nested_and_configured_at_launch(self, lab: Lab) -> None:
+        class Inner(dg.ConfigurableResource):
+            n: int
+
+        class Outer(dg.ConfigurableResource):
+            inner: Inner
+
+        @ml_asset
+        def reads(outer: Outer) -> int:
+            return outer.inner.n
+
+        inner = Inner.configure_at_launch()
+        defs = lab.definitions(reads, resources={"inner": inner, "outer": Outer(inner=inner)})
+        for n in (1, 2):
+            result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=lab.instance, run_config={"resources": {"inner": {"config": {"n": n}}}}
+            )
+            assert result.output_for_node("reads") == n

@@ -57,6 +57,7 @@ FULL = InputHashParts(
     resources={"warehouse": "1" * 64},
     outputs={"result": OutputDeclaration("float", "json")},
     partition=("2026-01-02",),
+    surroundings={"assets": ["team/model"]},
     seed=7,
     salt="s",
 )
@@ -88,6 +89,8 @@ class TestInputHash:
             {"partition": None},
             {"partition": ("2026-01-03",)},
             {"partition": ()},
+            {"surroundings": None},
+            {"dependencies": {"team/table": {"a": "f" * 64}}},
             {"seed": None},
             {"seed": 8},
             {"salt": ""},
