@@ -21,7 +21,13 @@ def fingerprint_command(target: str, code: bool, as_json: bool) -> None:
     if not target.partition(":")[2]:
         raise MlreproError(f"{target!r} names no function: write MODULE:NAME, such as project.features:clean")
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` finds a project
-    result = fingerprint(_function_of(resolve_reference(target)))
+    try:
+        found = resolve_reference(target)
+    except MlreproError:
+        raise
+    except Exception as error:  # whatever the module does when it is imported
+        raise MlreproError(f"importing {target} failed: {type(error).__name__}: {error}") from error
+    result = fingerprint(_function_of(found))
     if as_json:
         print_json(
             {

@@ -10,7 +10,10 @@ from mlrepro.definitions.dagster_types import stand_in_type, type_name
 from mlrepro.definitions.running import cached_function
 from mlrepro.definitions.validation import (
     check_cache,
+    check_first_party,
     check_format,
+    check_function,
+    chosen_cache,
     config_class,
     declared_types,
     step_tags,
@@ -83,9 +86,11 @@ def ml_asset(
         return ml_asset()(compute_fn)
 
     def define(fn: Callable[..., Any]) -> dg.AssetsDefinition:
+        check_function(fn)
+        check_first_party(fn.__name__, first_party)
         hints = declared_types(fn)
         config = config_class(fn, hints)
-        chosen = Cache(enabled=cache) if isinstance(cache, bool) else cache
+        chosen = chosen_cache(fn.__name__, cache)
         check_cache(fn.__name__, chosen, config, asset_arguments.get("config_schema"), seed)
         check_format(format)
         arguments = dict(asset_arguments)

@@ -12,7 +12,10 @@ from mlrepro.definitions.ml_asset import stand_in_inputs
 from mlrepro.definitions.running import cached_function
 from mlrepro.definitions.validation import (
     check_cache,
+    check_first_party,
     check_format,
+    check_function,
+    chosen_cache,
     config_class,
     declared_types,
     step_tags,
@@ -60,9 +63,11 @@ def ml_multi_asset(
     """
 
     def define(fn: Callable[..., Any]) -> dg.AssetsDefinition:
+        check_function(fn)
+        check_first_party(fn.__name__, first_party)
         hints = declared_types(fn)
         config = config_class(fn, hints)
-        chosen = Cache(enabled=cache) if isinstance(cache, bool) else cache
+        chosen = chosen_cache(fn.__name__, cache)
         arguments = dict(multi_asset_arguments)
         check_cache(fn.__name__, chosen, config, arguments.get("config_schema"), seed)
         for format_name in (formats or {}).values():

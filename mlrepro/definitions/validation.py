@@ -39,13 +39,46 @@ def config_class(fn: Callable[..., Any], hints: Mapping[str, Any]) -> type[dg.Co
     return annotation if is_config and "config" in inspect.signature(fn).parameters else None
 
 
+def chosen_cache(asset: str, cache: Any) -> Cache:
+    """Read what was given for ``cache=``.
+
+    Raises:
+        AssetDefinitionError: If it is neither a `Cache` nor True or False.
+    """
+    if isinstance(cache, bool):
+        return Cache(enabled=cache)
+    if not isinstance(cache, Cache):
+        raise AssetDefinitionError(f"{asset}: cache takes Cache(...), True or False, not {cache!r}")
+    return cache
+
+
+def check_function(fn: Any) -> None:
+    """Refuse what has no source of its own to follow, or no name.
+
+    Raises:
+        AssetDefinitionError: If it is not a function.
+    """
+    if not inspect.isfunction(fn):
+        raise AssetDefinitionError(f"an asset is computed by a function, not by {fn!r}")
+
+
+def check_first_party(asset: str, names: Any) -> None:
+    """Refuse a bare string, which would mean its letters.
+
+    Raises:
+        AssetDefinitionError: If it is not a collection of names.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise AssetDefinitionError(f"{asset}: first_party takes a tuple of distributions, not {names!r}")
+
+
 def check_cache(asset: str, cache: Cache, config: type[dg.Config] | None, config_schema: Any, seed: int | None) -> None:
     """Refuse cache settings and seeds that would be without effect or fail later.
 
     Raises:
         AssetDefinitionError: If a field to ignore is not in the config, or a seed is out of range.
     """
-    if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**32):
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**32):
         raise AssetDefinitionError(f"{asset}: seed is a whole number from 0 to 2**32 - 1, not {seed!r}")
     for name in cache.ignore_config:
         fields = _field_names(config, config_schema)

@@ -1,7 +1,10 @@
 """`verify`: compute an asset again on purpose, and compare with the result in the store."""
 
+import contextlib
 import importlib
 import logging
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +13,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from mlrepro.errors import AssetDefinitionError, NondeterminismError
+from mlrepro.errors import AssetDefinitionError, MlreproError, NondeterminismError
 from mlrepro.io_managers.modes import VERIFY_TAG
 
 
@@ -46,7 +49,8 @@ def verify(
 
     Raises:
         NothingToVerifyError: If there is no result under the present code, config and inputs.
-        AssetDefinitionError: If the module has no Definitions, or they have no such asset.
+        AssetDefinitionError: If the module has no Definitions, they have no such asset or partition, the config can't
+            be read, or computing fails.
 
     Example:
         >>> from mlrepro import ReproStore, ml_asset, ml_definitions
@@ -61,28 +65,67 @@ def verify(
     """
     found = definitions if isinstance(definitions, dg.Definitions) else _definitions_in(definitions)
     key = dg.AssetKey.from_user_string(asset)
-    if key not in found.resolve_asset_graph().materializable_asset_keys:
+    graph = found.resolve_asset_graph()
+    if key not in graph.materializable_asset_keys:
         raise AssetDefinitionError(f"the definitions have no asset {asset} that can be computed")
-    run_config = config if isinstance(config, dict) or config is None else yaml.safe_load(Path(config).read_text())
+    _check_partition(asset, graph.get(key).partitions_def, partition)
+    run_config = config if isinstance(config, dict) or config is None else _read_config(Path(config))
     job = found.resolve_implicit_global_asset_job_def()
-    logging.getLogger("dagster").setLevel(logging.WARNING)
-    try:
-        job.execute_in_process(
-            asset_selection=[key],
-            partition_key=partition,
-            run_config=run_config,
-            tags={VERIFY_TAG: "true"},
-        )
-    except NondeterminismError as error:
-        return Verification(deterministic=False, verdict=f"not deterministic: {error}")
+    with _quiet():
+        try:
+            job.execute_in_process(
+                asset_selection=[key], partition_key=partition, run_config=run_config, tags={VERIFY_TAG: "true"}
+            )
+        except NondeterminismError as error:
+            return Verification(deterministic=False, verdict=f"not deterministic: {error}")
+        except MlreproError:
+            raise
+        except Exception as error:
+            raise AssetDefinitionError(f"computing {asset} failed: {type(error).__name__}: {_line(error)}") from error
     return Verification(deterministic=True, verdict="deterministic: computed again, the same bytes came out")
 
 
+def _check_partition(asset: str, partitions: dg.PartitionsDefinition[Any] | None, partition: str | None) -> None:
+    if partitions is None and partition is not None:
+        raise AssetDefinitionError(f"{asset} has no partitions, so there is no {partition!r} to compute")
+    if partitions is not None and partition is None:
+        raise AssetDefinitionError(f"{asset} is partitioned: name the partition to compute")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise AssetDefinitionError(f"{path} can't be read as YAML: {_line(error)}") from error
+    if not isinstance(config, dict):
+        raise AssetDefinitionError(f"{path} holds no run config: write ops: and the like, as in the launchpad")
+    return config
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dagster's log of the run to itself: the verdict is what was asked for."""
+    logger = logging.getLogger("dagster")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = disabled
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]
+
+
 def _definitions_in(module: str) -> dg.Definitions:
+    if (here := str(Path.cwd())) not in sys.path:  # as `python -m` finds a project
+        sys.path.insert(0, here)
     try:
         loaded: ModuleType = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise AssetDefinitionError(f"there is no module {module!r} to import: {error}") from error
+    except Exception as error:
+        raise AssetDefinitionError(f"importing {module} failed: {type(error).__name__}: {_line(error)}") from error
     found = [value for value in vars(loaded).values() if isinstance(value, dg.Definitions)]
     if len(found) != 1:
         raise AssetDefinitionError(f"module {module} holds {len(found)} Definitions objects, not one")

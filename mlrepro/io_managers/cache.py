@@ -1,6 +1,7 @@
 """`Cache`: what an asset's author says about the caching of its results."""
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mlrepro.errors import AssetDefinitionError
@@ -35,10 +36,17 @@ class Cache:
     salt: str = ""
 
     def __post_init__(self) -> None:
+        for name, kind in (("enabled", bool), ("salt", str), ("scope", str | None), ("max_age", dt.timedelta | None)):
+            if not isinstance(getattr(self, name), kind):
+                raise AssetDefinitionError(f"Cache({name}=...) does not take {getattr(self, name)!r}")
         for name in ("ignore_config", "ignore_resources"):
             given = getattr(self, name)
             # ignore_config="n_jobs" would silently mean the six fields n, _, j, o, b and s
-            if isinstance(given, str) or not all(isinstance(item, str) for item in given):
+            if (
+                not isinstance(given, Collection)
+                or isinstance(given, str)
+                or not all(isinstance(item, str) for item in given)
+            ):
                 raise AssetDefinitionError(f"Cache({name}=...) takes a tuple of names, not {given!r}")
             object.__setattr__(self, name, tuple(given))
         if self.max_age is not None and self.max_age <= dt.timedelta(0):

@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from mlrepro.dagster_internals import repository_of
+from mlrepro.dagster_internals import StepExecutionContext, repository_of
 from mlrepro.errors import StoreError
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.deferred import UpstreamVersion
+from mlrepro.io_managers.upstream import step_of
 
 HEALS_TAG = "mlrepro/heals"
 """Run tag of such a run: the run that needed it."""
@@ -27,10 +28,12 @@ def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreEr
     """
     key = dg.AssetKey.from_user_string(version.asset)
     advice = f"{version.asset} v{version.number} can't be loaded: {cause}. Materialize {version.asset} again"
-    step_context = context.step_context
+    step_context = step_of(context)
+    if step_context is None:  # a value loaded outside of a run
+        raise type(cause)(advice) from cause
     if HEALS_TAG in step_context.dagster_run.tags:
         raise type(cause)(advice) from cause
-    job = _job(context, key)
+    job = _job(step_context, key)
     if job is None:
         raise type(cause)(advice) from cause
     result = job.execute_in_process(
@@ -44,10 +47,10 @@ def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreEr
         raise type(cause)(f"{advice}: computing it in run {result.run_id} failed") from cause
 
 
-def _job(context: dg.InputContext, key: dg.AssetKey) -> dg.JobDefinition | None:
+def _job(step_context: StepExecutionContext, key: dg.AssetKey) -> dg.JobDefinition | None:
     """Find a job that computes an asset; None where it is not an `@ml_asset` that can be computed here."""
-    repository = repository_of(context.step_context)
-    own = context.step_context.job_def
+    repository = repository_of(step_context)
+    own = step_context.job_def
     graph = repository.asset_graph if repository is not None else own.asset_layer.asset_graph
     if not graph.has(key):
         return None

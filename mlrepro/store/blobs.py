@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
 from mlrepro.store import pieces
 from mlrepro.store.hashing import Sha256
 from mlrepro.store.keys import blob_key, check_sha256, damaged_key
-from mlrepro.store.objects import CHUNK, Buffer, Objects, Spool
+from mlrepro.store.objects import CHUNK, Buffer, FolderInPlaceError, Objects, Spool
 from mlrepro.store.pieces import Reading
 
 _GATHERED: Final = 256 * 1024
@@ -162,7 +163,14 @@ class Blobs:
         if (scope, blob.digest) not in self._distrusted and self.objects.size(key) == blob.size:
             self.objects.touch(key)
             return
-        spool.publish(key)
+        try:
+            spool.publish(key)
+        except FolderInPlaceError:
+            # To where damaged blobs go, under a name that is free: a folder cannot replace anything. Where this fails
+            # another process may have moved it, and if not, publishing again says what is wrong.
+            with contextlib.suppress(StoreError):
+                self.objects.move(key, f"{damaged_key(scope, blob.digest)}.{uuid.uuid4().hex[:8]}")
+            spool.publish(key)
         self._distrusted.discard((scope, blob.digest))
 
     def find(self, digest: str, size: int | None = None) -> str | None:

@@ -1,5 +1,7 @@
 """Histories: numbered entries that are only ever appended, by creating the next number."""
 
+import contextlib
+import itertools
 import random
 import time
 import warnings
@@ -16,6 +18,9 @@ _PATIENCE: Final = 120.0
 """Seconds that an append goes on trying against other writers."""
 
 _LONGEST_PAUSE: Final = 0.2
+
+_MOST_SKIPPED: Final = 100
+"""Unreadable entries in a row that are passed over; each costs a request."""
 
 _SCHEMA: Final = 1
 
@@ -34,7 +39,11 @@ class Entry:
 
 
 Make = Callable[[Entry | None], Mapping[str, Any] | None]
-"""From the newest entry (None in an empty history) to the next one's body, or None to append nothing."""
+"""From the newest entry (None if there is none or it cannot be read) to the next one's body; None appends nothing."""
+
+
+class _DamagedEntryError(StoreError):
+    """An entry is there, but says nothing."""
 
 
 def append(objects: Objects, scope: str, history: tuple[str, ...], make: Make) -> Entry | None:
@@ -44,7 +53,8 @@ def append(objects: Objects, scope: str, history: tuple[str, ...], make: Make) -
         objects: The store's objects.
         scope: Whose history.
         history: Its name.
-        make: Called with the newest entry, again after each lost race.
+        make: Called with the newest entry, again after each lost race. One that is damaged counts as unknown, with a
+            warning, so that it does not stand in the way of all that come after it.
 
     Returns:
         The new entry, or None where ``make`` wanted none.
@@ -57,11 +67,11 @@ def append(objects: Objects, scope: str, history: tuple[str, ...], make: Make) -
     pause = 0.002
     after = 0
     while True:
-        last = newest(objects, scope, history, after=after)
-        body = make(last)
+        last = _newest_number(objects, folder, after)
+        body = make(_read_or_warn(objects, scope, history, last) if last else None)
         if body is None:
             return None
-        number = last.number + 1 if last else 1
+        number = last + 1
         record = {"schema": _SCHEMA, "history": list(history), "number": number, "entry": dict(body)}
         data = records.to_bytes(record)
         if objects.create(f"{folder}/{entry_name(number)}", data):
@@ -72,22 +82,20 @@ def append(objects: Objects, scope: str, history: tuple[str, ...], make: Make) -
                 f"Could not append to {'/'.join(history)} in {objects.url}: other writers were faster for "
                 f"{_PATIENCE:.0f} seconds. Look for a process that appends to it in a loop, then run again"
             )
-        after = last.number if last else 0
+        after = number
         time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def newest(objects: Objects, scope: str, history: tuple[str, ...], *, after: int = 0) -> Entry | None:
-    """The newest entry, or None. Its cost does not grow with the history.
+def newest(objects: Objects, scope: str, history: tuple[str, ...]) -> Entry | None:
+    """The newest readable entry, or None. Its cost does not grow with the history.
 
     Args:
         objects: The store's objects.
         scope: Whose history.
         history: Its name.
-        after: A number that is known to exist.
     """
-    number = _newest_number(objects, history_folder(scope, history), after)
-    return read(objects, scope, history, number) if number else None
+    return next(entries(objects, scope, history), None)
 
 
 def read(objects: Objects, scope: str, history: tuple[str, ...], number: int) -> Entry:
@@ -101,26 +109,41 @@ def read(objects: Objects, scope: str, history: tuple[str, ...], number: int) ->
     data = objects.get(key) if key else None
     if data is None:
         raise UnknownVersionError(f"{'/'.join(history)} has no entry {number} in scope {scope!r} of {objects.url}")
+    where = f"{objects.url.rstrip('/')}/{key}"
     try:
-        record = records.from_bytes(data)
-        name, body = tuple(record["history"]), dict(record["entry"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"Entry {objects.url.rstrip('/')}/{key} is damaged: {error}. Restore it from a backup"
-        ) from error
-    if record.get("number") != number:
-        raise StoreError(f"Entry {objects.url.rstrip('/')}/{key} is damaged: it holds another one's bytes")
-    if name != history:
+        name, found, body = _parse(data)
+    except ValueError as error:
+        raise _DamagedEntryError(f"Entry {where} is damaged: {error}. Restore it from a backup") from error
+    if name != history and "/".join(name).lower() == "/".join(history).lower():
         # A file system that does not tell A from a would mix two histories up.
         raise StoreError(
             f"{objects.url} holds {'/'.join(name)} where {'/'.join(history)} was looked for. "
             "Its file system does not distinguish upper and lower case: rename one of the two"
         )
+    if (name, found) != (history, number):
+        raise _DamagedEntryError(f"Entry {where} is damaged: it holds another one's bytes. Restore it from a backup")
     return Entry(number, body)
 
 
+def _parse(data: bytes) -> tuple[tuple[str, ...], object, dict[str, Any]]:
+    """Name of the history, number and body; ValueError if the bytes are no entry."""
+    record = records.from_bytes(data)
+    name, body = record.get("history"), record.get("entry")
+    if not isinstance(name, list) or not all(isinstance(part, str) for part in name) or not isinstance(body, dict):
+        raise ValueError("expected the history's name and an entry")
+    return tuple(name), record.get("number"), body
+
+
+def _read_or_warn(objects: Objects, scope: str, history: tuple[str, ...], number: int) -> Entry | None:
+    try:
+        return read(objects, scope, history, number)
+    except (_DamagedEntryError, UnknownVersionError) as error:
+        warnings.warn(f"An entry of a history is passed over: {error}", stacklevel=2)
+        return None
+
+
 def entries(objects: Objects, scope: str, history: tuple[str, ...], limit: int | None = None) -> Iterator[Entry]:
-    """Entries, newest first.
+    """Entries, newest first. Those that are damaged or missing are passed over, with a warning.
 
     Args:
         objects: The store's objects.
@@ -128,10 +151,25 @@ def entries(objects: Objects, scope: str, history: tuple[str, ...], limit: int |
         history: Its name.
         limit: At most so many; None for all.
     """
-    last = _newest_number(objects, history_folder(scope, history), 0)
-    lowest = 0 if limit is None else max(0, last - limit)
-    for number in range(last, lowest, -1):
-        yield read(objects, scope, history, number)
+    return itertools.islice(_readable(objects, scope, history), limit)
+
+
+def _readable(objects: Objects, scope: str, history: tuple[str, ...]) -> Iterator[Entry]:
+    skipped = 0
+    for number in range(_newest_number(objects, history_folder(scope, history), 0), 0, -1):
+        entry = _read_or_warn(objects, scope, history, number)
+        if entry is not None:
+            skipped = 0
+            yield entry
+            continue
+        skipped += 1
+        if skipped == _MOST_SKIPPED:
+            warnings.warn(
+                f"Entries of {'/'.join(history)} in scope {scope!r} of {objects.url} below {number} are left out: "
+                f"{skipped} in a row cannot be read",
+                stacklevel=2,
+            )
+            return
 
 
 def histories(objects: Objects, scope: str, prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -152,21 +190,23 @@ def _below(objects: Objects, scope: str, folder: str, name: tuple[str, ...] | No
 
 def _name_inside(objects: Objects, folder: str) -> tuple[str, ...] | None:
     """A name was too long for its path: every entry knows it."""
-    data = objects.get(f"{folder}/{entry_name(1)}")
-    try:
-        return tuple(records.from_bytes(data)["history"]) if data else None
-    except (ValueError, KeyError, TypeError):
-        warnings.warn(
-            f"The first entry in {objects.url.rstrip('/')}/{folder} is damaged, so its history is left out",
-            stacklevel=2,
-        )
-        return None
+    others = (name for name in objects.names(folder) if entry_number(name))
+    for name in itertools.chain([entry_name(1)], itertools.islice(others, _MOST_SKIPPED)):
+        data = objects.get(f"{folder}/{name}")
+        with contextlib.suppress(ValueError):
+            if data is not None:
+                return _parse(data)[0]
+    warnings.warn(
+        f"No entry in {objects.url.rstrip('/')}/{folder} can be read, so its history is left out", stacklevel=2
+    )
+    return None
 
 
 def _newest_number(objects: Objects, folder: str, after: int) -> int:
+    """The number of the newest entry, or 0. ``after`` is a number that is known to be taken."""
+    numbers = (entry_number(name) or 0 for name in objects.names(folder))
     if objects.ordered:
-        numbers = (entry_number(name) for name in objects.names(folder))
-        return next((number for number in numbers if number is not None), 0)
+        return next(filter(None, numbers), 0)
     # Numbers are dense, so the last one is found by doubling and halving.
     low, step = after, 1
     while objects.size(f"{folder}/{entry_name(low + step)}") is not None:
@@ -178,4 +218,6 @@ def _newest_number(objects: Objects, folder: str, after: int) -> int:
             low = middle
         else:
             high = middle
-    return low
+    # An entry that was lost ends the search too early: then there is one behind the gap.
+    lost = objects.size(f"{folder}/{entry_name(low + 2)}") is not None
+    return max(low, *numbers) if lost else low

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import mmap
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from io import FileIO
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from mlrepro.errors import StoreError
 from mlrepro.store.keys import scratch_key
-from mlrepro.store.objects import CHUNK, Buffer, failed
+from mlrepro.store.objects import CHUNK, Buffer, FolderInPlaceError, failed
 
 
 class LocalObjects:
@@ -60,7 +61,8 @@ class LocalObjects:
         """See Objects."""
         try:
             return self._file(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            self._no_folder(error)
             return None
         except OSError as error:
             raise failed("read", str(self._file(key)), error) from error
@@ -86,18 +88,21 @@ class LocalObjects:
     def size(self, key: str) -> int | None:
         """See Objects."""
         try:
-            return self._file(key).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
+            found = self._file(key).stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self._no_folder(error)
             return None
         except OSError as error:
             raise failed("look for", str(self._file(key)), error) from error
+        return None if stat.S_ISDIR(found.st_mode) else found.st_size
 
     def chunks(self, key: str, into: memoryview | None = None) -> Iterator[memoryview] | None:
         """See Objects."""
         path = self._file(key)
         try:
             file = path.open("rb", buffering=0)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            self._no_folder(error)
             return None
         except OSError as error:
             raise failed("read", str(path), error) from error
@@ -190,7 +195,8 @@ class LocalObjects:
             with os.scandir(self._file(folder)) as items:
                 for item in items:
                     yield item.name, item.is_dir()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self._no_folder(error)
             return
         except OSError as error:
             raise failed("list", str(self._file(folder)), error) from error
@@ -198,6 +204,11 @@ class LocalObjects:
     def local_path(self, key: str) -> Path | None:
         """See Objects."""
         return self._file(key)
+
+    def _no_folder(self, error: OSError) -> None:
+        """A store whose root is a file, or lies below one, must not look like an empty store."""
+        if isinstance(error, NotADirectoryError) and not self.root.is_dir():
+            raise StoreError(f"The store {self.url} is no folder: correct its URL") from error
 
     def _file(self, key: str) -> Path:
         return self.root / key
@@ -261,6 +272,8 @@ class LocalSpool:
         try:
             self._objects._make_folder(target.parent)
             self.path.replace(target)
+        except IsADirectoryError as error:
+            raise FolderInPlaceError(f"Could not write {target}: a folder stands in its place. Move it away") from error
         except OSError as error:
             raise failed("write", str(target), error) from error
         self._objects.sync_folder(target.parent)

@@ -56,7 +56,7 @@ def open_objects(url: str, options: Mapping[str, str]) -> Objects:
     Raises:
         StoreError: The URL is of no known kind, has no bucket, or an option is unknown.
     """
-    if not url or not isinstance(url, str):
+    if not isinstance(url, str) or not url.strip():
         raise StoreError(f"{url!r} is not a store URL. Known: {_KNOWN}")
     if any(ord(letter) < _FIRST_PRINTABLE for letter in url):
         raise StoreError(f"The store URL {url!r} may not have control characters")

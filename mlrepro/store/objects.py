@@ -26,7 +26,11 @@ class Spool(Protocol):
         """Make the bytes survive a power cut where that can be done before they have a name."""
 
     def publish(self, key: str) -> None:
-        """Make all bytes appear under the key at once, replacing what may be there."""
+        """Make all bytes appear under the key at once, replacing the object that may be there.
+
+        Raises:
+            FolderInPlaceError: It is a folder that is there; after it is moved away, this can be called again.
+        """
 
 
 class Objects(Protocol):
@@ -89,6 +93,10 @@ class Objects(Protocol):
 
     def local_path(self, key: str) -> Path | None:
         """The file that holds an object, where the store is a local folder."""
+
+
+class FolderInPlaceError(StoreError):
+    """A folder stands where an object is to be stored."""
 
 
 def failed(doing: str, where: str, cause: BaseException) -> StoreError:

@@ -39,7 +39,10 @@ def from_bytes(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: The bytes are not a JSON object.
     """
-    record = json.loads(data)
+    try:
+        record = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, found {type(record).__name__}")  # noqa: TRY004 - one error for bad bytes
     return record

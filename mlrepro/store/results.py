@@ -20,6 +20,9 @@ from mlrepro.store.objects import Objects
 
 _PAUSE: Final = 0.05
 
+_TRIES: Final = 40
+"""How often a record is put where the place is neither free nor readable; with the pauses, two seconds."""
+
 Usable = Callable[[dict[str, Any]], bool]
 """Whether a record will do: its blobs are there, it is young enough."""
 
@@ -45,17 +48,13 @@ def put(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]
     check_sha256(input_hash, "input hash")
     data = records.to_bytes(record)
     key = result_key(scope, input_hash)
-    while not objects.create(key, data):
-        found = objects.get(key)
-        if found is None:
-            # A bucket may refuse one of two writers and then lose the other: the place is free again.
-            time.sleep(_PAUSE)
-            continue
-        standing = _parse(objects, key, found)
-        if standing is not None:
-            return standing, False
-        return replace(objects, scope, input_hash, record), True
-    return records.from_bytes(data), True
+    found = _create(objects, key, data)
+    if found is None:
+        return records.from_bytes(data), True
+    standing = _parse(objects, key, found)
+    if standing is not None:
+        return standing, False
+    return replace(objects, scope, input_hash, record), True
 
 
 def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable | None) -> FoundResult | None:
@@ -79,13 +78,22 @@ def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable
 
 
 def replace(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Append a record that stands in for the first, unless the newest replacement says the same."""
+    """Append a record that stands in for the first, unless the newest replacement says the same.
+
+    Where the scope has no first record (what is replaced was found in another scope), the record becomes that: without
+    a first one, ``get`` would not look for replacements.
+    """
+    data = records.to_bytes(record)
+    is_first = _create(objects, result_key(scope, check_sha256(input_hash, "input hash")), data) is None
 
     def unless_same(newest: history.Entry | None) -> Mapping[str, Any] | None:
-        return None if newest is not None and records.to_bytes(newest.body) == records.to_bytes(record) else record
+        if newest is None:
+            return None if is_first else record
+        # A replacement may be older than the first record, where that was lost: it would be found before ours.
+        return None if records.to_bytes(newest.body) == data else record
 
-    history.append(objects, scope, result_history(check_sha256(input_hash, "input hash"), "replacements"), unless_same)
-    return records.from_bytes(records.to_bytes(record))
+    history.append(objects, scope, result_history(input_hash, "replacements"), unless_same)
+    return records.from_bytes(data)
 
 
 def note_deviation(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> None:
@@ -99,6 +107,22 @@ def deviations(objects: Objects, scopes: Sequence[str], input_hash: str) -> list
     """Deviations that were noted under an input hash in any of the scopes, newest first in each."""
     check_sha256(input_hash, "input hash")
     return [record for scope in scopes for record in _history(objects, scope, input_hash, "deviations")]
+
+
+def _create(objects: Objects, key: str, data: bytes) -> bytes | None:
+    """Put a first record; None where ours is that now, else the bytes of the one that was faster."""
+    for _ in range(_TRIES):
+        if objects.create(key, data):
+            return None
+        found = objects.get(key)
+        if found is not None:
+            return found
+        # A bucket may refuse one of two writers and then lose the other: the place is free again.
+        time.sleep(_PAUSE)
+    raise StoreError(
+        f"Could not store the result {objects.url.rstrip('/')}/{key}: its place is taken by something that cannot be "
+        "read, such as a folder. Move that away"
+    )
 
 
 def _history(objects: Objects, scope: str, input_hash: str, kind: str) -> Iterator[dict[str, Any]]:

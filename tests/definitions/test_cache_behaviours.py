@@ -224,9 +224,38 @@ class TestConfig:
         monkeypatch.setenv("LAB_PASSWORD", "another")
         assert lab.run(connects, config=by_variable).cache == {"connects": "computed"}
 
+    def test_secret_in_the_default_of_a_nested_config_or_behind_a_mapping(
+        self, lab: Lab, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LAB_PASSWORD", "correct horse battery staple")
+
+        @ml_asset
+        def nested(config: Connection) -> int:
+            return len(config.login.password)
+
+        @dg.config_mapping
+        def mapped(config: Credentials) -> dg.RunConfig:
+            login = Login(password=config.password)
+            return dg.RunConfig({"nested": Connection(login=login)})
+
+        lab.run(nested)
+        defs = lab.definitions(nested, jobs=[dg.define_asset_job("job", "nested", config=mapped)])
+        config = {"password": {"env": "LAB_PASSWORD"}}
+        assert defs.resolve_job_def("job").execute_in_process(instance=lab.instance, run_config=config).success
+        for path in Path(lab.url).rglob("*"):
+            assert not path.is_file() or b"correct horse" not in path.read_bytes(), path
+
 
 class Credentials(dg.Config):
     password: str
+
+
+class Login(dg.Config):
+    password: str = dg.EnvVar("LAB_PASSWORD")
+
+
+class Connection(dg.Config):
+    login: Login = Login(password=dg.EnvVar("LAB_PASSWORD"))
 
 
 class TestContentOfInputs:

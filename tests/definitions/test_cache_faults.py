@@ -135,3 +135,37 @@ def test_folder_with_a_file_lost_from_the_store(lab: Lab, tmp_path: Path) -> Non
     lost.unlink()
     assert lab.run(made).cache == {"made": "computed"}
     assert lab.run(made).cache == {"made": "hit"}
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", "garbage", '{"outputs": {}}', '{"outputs": {"result": 1}}'])
+def test_record_that_somebody_damaged(lab: Lab, damage: str) -> None:
+    lab.run(numbers)
+    (record,) = lab.results()
+    record.write_text(damage)
+    assert lab.run(numbers).cache == {"numbers": "computed"}
+    assert lab.run(numbers).cache == {"numbers": "hit"}
+
+
+def test_file_that_changes_while_the_function_runs_leaves_no_result(lab: Lab) -> None:
+    source = """
+        from pathlib import Path
+        from mlrepro import ml_asset
+
+        SETTINGS = Path(__file__).parent / "settings.txt"
+
+        @ml_asset
+        def reads() -> str:
+            text = SETTINGS.read_text()
+            if text == "first":
+                (SETTINGS.parent / "settings.txt").write_text("second")
+                return SETTINGS.read_text()
+            return text
+    """
+    module = lab.module(source)
+    settings = Path(module.__file__).parent / "settings.txt"
+    settings.write_text("first")
+    assert lab.run(module.reads).value("reads") == "second"
+    assert lab.results() == [], "what came out belongs neither to the old content nor to the new"
+    settings.write_text("third")
+    assert lab.run(module.reads).value("reads") == "third"
+    assert lab.run(module.reads).cache == {"reads": "hit"}

@@ -320,6 +320,23 @@ class TestHow:
 
         assert lab.run(frame).metadata("frame")["mlrepro/format"] == "parquet"
 
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            ({"cache": "shared"}, r"cache takes Cache\(\.\.\.\), True or False, not 'shared'"),
+            ({"cache": None}, "cache takes Cache"),
+            ({"seed": True}, "seed is a whole number"),
+            ({"first_party": "numpy"}, "first_party takes a tuple"),
+        ],
+    )
+    def test_arguments_that_can_only_be_a_mistake(self, arguments: dict[str, Any], says: str) -> None:
+        with pytest.raises(AssetDefinitionError, match=says):
+            ml_asset(**arguments)(lambda: 1)
+
+    def test_what_is_no_function_is_refused(self) -> None:
+        with pytest.raises(AssetDefinitionError, match="computed by a function, not by 'features'"):
+            ml_asset("features")  # type: ignore[call-overload]
+
     def test_seed_out_of_range_is_refused_when_declared(self) -> None:
         with pytest.raises(AssetDefinitionError, match="seed is a whole number from 0"):
             ml_asset(seed=-1)(lambda: 1)

@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from mlrepro import ml_asset, versions
+from mlrepro import load, ml_asset, versions
 from tests.definitions.lab import Lab
 
 
@@ -125,6 +125,75 @@ class TestPartitions:
         }
         with pytest.raises(Exception, match="a dict with one value for each partition key, not a list"):
             lab.run(sales, tags=tags)
+
+    def test_dependency_on_many_partitions_of_which_an_old_one_changes(self, lab: Lab) -> None:
+        many = dg.StaticPartitionsDefinition([f"p{number:03}" for number in range(120)])
+
+        @dg.asset(partitions_def=many)
+        def table() -> None: ...
+
+        @ml_asset(deps=[table])
+        def report() -> int:
+            return 1
+
+        def write(partition: str, version: str) -> None:
+            tags = {"dagster/data_version": version}
+            lab.instance.report_runless_asset_event(dg.AssetMaterialization("table", partition=partition, tags=tags))
+
+        for key in many.get_partition_keys():
+            write(key, "1")
+        lab.run(table, report, select=["report"])
+        assert lab.run(table, report, select=["report"]).cache == {"report": "hit"}
+        write("p000", "2")
+        write("p119", "1")
+        assert lab.run(table, report, select=["report"]).cache == {"report": "computed"}
+
+    def test_first_of_a_chain_of_partitions_gets_none(self, lab: Lab) -> None:
+        mapping = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+        @ml_asset(partitions_def=self.days, ins={"running": dg.AssetIn(partition_mapping=mapping)})
+        def running(running: int | None) -> int:
+            return (running or 0) + 1
+
+        values = [lab.run(running, partition=f"2026-01-0{day}").value("running") for day in (1, 2, 3)]
+        assert values == [1, 2, 3]
+        assert lab.run(running, partition="2026-01-01").cache == {"running": "hit"}
+
+    def test_missing_partition_that_may_be_missing(self, lab: Lab) -> None:
+        @ml_asset(partitions_def=self.days)
+        def sales() -> int:
+            return 1
+
+        @ml_asset(partitions_def=self.days, ins={"sales": dg.AssetIn(metadata={"allow_missing_partitions": True})})
+        def known(sales: int | None) -> bool:
+            return sales is not None
+
+        assert lab.run(sales, known, select=["known"], partition="2026-01-01").value("known") is False
+        assert lab.run(sales, known, partition="2026-01-01").value("known") is True
+
+    def test_names_made_of_underscores_do_not_meet(self, lab: Lab) -> None:
+        names = dg.StaticPartitionsDefinition(["_", "__", "___"])
+
+        @ml_asset(partitions_def=names)
+        def named(context: dg.AssetExecutionContext) -> str:
+            return context.partition_key
+
+        for name in names.get_partition_keys():
+            lab.run(named, partition=name)
+        for name in names.get_partition_keys():
+            assert load("named", partition=name, store=lab.url) == name
+
+    def test_range_after_one_of_its_partitions(self, lab: Lab) -> None:
+        letters = dg.StaticPartitionsDefinition(["a", "b"])
+
+        @ml_asset(partitions_def=letters, backfill_policy=dg.BackfillPolicy.single_run())
+        def constant() -> dict[str, int]:
+            return {"a": 1, "b": 1}
+
+        lab.run(constant, partition="a")
+        tags = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "b"}
+        assert lab.run(constant, tags=tags).cache == {"constant": "computed"}
+        assert versions("constant", partition="b", store=lab.store())[0].partition == "b"
 
 
 class Knob:

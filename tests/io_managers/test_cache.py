@@ -13,6 +13,10 @@ from mlrepro.errors import AssetDefinitionError
         {"ignore_config": "n_jobs"},
         {"ignore_resources": "slack"},
         {"ignore_config": (1,)},
+        {"ignore_config": None},
+        {"salt": 5},
+        {"max_age": 5},
+        {"enabled": "no"},
         {"max_age": dt.timedelta(0)},
     ],
 )
