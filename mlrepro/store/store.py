@@ -248,7 +248,7 @@ class Store:
     def replace_result(
         self, input_hash: str, record: Mapping[str, Any], *, lost: Sequence[str] = (), scope: str | None = None
     ) -> dict[str, Any]:
-        """Append a record that stands in for the one that was found so far.
+        """Store a record that stands in for the one that was found so far, in this scope or another.
 
         For a result whose blobs are gone and whose recomputation gave something else, one that became too old, or one
         that someone wanted afresh. The first record stays, but ``get_result`` finds the newest replacement from now on.
@@ -284,8 +284,8 @@ class Store:
 
         Args:
             history: Its name, such as ``("versions", "churn_model", "_")``.
-            make: Called with the newest entry (None at the beginning); returns the next body, or None to append
-                nothing. It is called again after each lost race.
+            make: Called with the newest entry (None at the beginning, or if it cannot be read, which is warned of);
+                returns the next body, or None to append nothing. It is called again after each lost race.
             scope: Whose history; by default the own scope's.
 
         Returns:
@@ -303,7 +303,7 @@ class Store:
         return histories_.append(self._objects, self._own(scope), tuple(history), make)
 
     def newest(self, history: tuple[str, ...], scope: str | None = None) -> Entry | None:
-        """The newest entry of a history, or None. Its cost does not grow with the history."""
+        """The newest readable entry of a history, or None. Its cost does not grow with the history."""
         return histories_.newest(self._objects, self._own(scope), tuple(history))
 
     def entry(self, history: tuple[str, ...], number: int, scope: str | None = None) -> Entry:
@@ -311,13 +311,14 @@ class Store:
 
         Raises:
             UnknownVersionError: There is none of that number.
+            StoreError: It is there but cannot be read.
         """
         return histories_.read(self._objects, self._own(scope), tuple(history), number)
 
     def entries(
         self, history: tuple[str, ...], *, limit: int | None = None, scope: str | None = None
     ) -> Iterator[Entry]:
-        """Entries of a history, newest first, at most ``limit``."""
+        """Entries of a history, newest first, at most ``limit``. Damaged ones are left out, with a warning."""
         return histories_.entries(self._objects, self._own(scope), tuple(history), limit)
 
     def histories(self, prefix: tuple[str, ...], scope: str | None = None) -> Iterator[tuple[str, ...]]:

@@ -70,6 +70,42 @@ def test_a_cut_blob_that_nobody_read_is_healed_by_the_next_write(folder_store: S
     folder_store.verify_blob(stored.content_hash)
 
 
+@pytest.mark.parametrize("value", ["text", BIG], ids=["small", "big"])
+def test_a_folder_in_the_place_of_a_blob_is_healed_by_the_next_write(folder_store: Store, value: object) -> None:
+    stored = folder_store.hash_value(value)
+    path = blob_file(folder_store, stored.content_hash)
+    for time_ in (1, 2):
+        path.unlink(missing_ok=True)
+        path.mkdir(parents=True)
+        (path / "inside").write_text("kept")
+        assert not folder_store.has_blob(stored.content_hash)
+        for call in (
+            lambda: folder_store.read_value(stored),
+            lambda: folder_store.verify_blob(stored.content_hash),
+            lambda: folder_store.read_bytes(stored.content_hash),
+        ):
+            with pytest.raises(BlobMissingError, match=stored.content_hash):
+                call()
+        assert folder_store.write_value(value) == stored
+        np.testing.assert_array_equal(folder_store.read_value(stored), value)
+        aside = list(Path(folder_store.url, "default", "damaged", "sha256").glob(f"{stored.content_hash}*/inside"))
+        assert len(aside) == time_
+
+
+def test_a_folder_that_cannot_be_moved_away_is_a_clear_error(
+    folder_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = blob_file(folder_store, folder_store.hash_value("x").content_hash)
+    path.mkdir(parents=True)
+
+    def refuse(*_: object) -> None:
+        raise StoreError("no")
+
+    monkeypatch.setattr(type(folder_store._objects), "move", refuse)
+    with pytest.raises(StoreError, match=f"{path}: a folder stands in its place"):
+        folder_store.write_value("x")
+
+
 def test_a_good_copy_in_another_scope_serves_where_the_own_one_is_damaged(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     stored = store.write_value("x")

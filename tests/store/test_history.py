@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import threading
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from mlrepro.errors import StoreError, UnknownVersionError
 from mlrepro.store import Entry, Store, open_store
+from mlrepro.store.keys import entry_name, history_folder
 from tests.store.conftest import OpenHere
 
 NAME = ("versions", "churn_model", "_")
@@ -121,12 +123,112 @@ def test_the_newest_is_found_whatever_the_length(counts: list[int]) -> None:
         assert (newest.number if newest else 0) == total
 
 
-def test_a_damaged_entry_is_named(folder_store: Store) -> None:
-    folder_store.append(NAME, lambda _: {"x": 1})
-    (path,) = Path(folder_store.url, "default", "versions").rglob("*.json")
-    path.write_bytes(b"\xffgarbage")
+def entry_file(store: Store, number: int) -> Path:
+    return Path(store.url, history_folder("default", NAME), entry_name(number))
+
+
+def append_some(store: Store, count: int) -> None:
+    for number in range(1, count + 1):
+        assert store.append(NAME, lambda _, number=number: {"x": number}) == Entry(number, {"x": number})
+
+
+GARBAGE = [
+    b"",
+    b"{}",
+    b"\xffgarbage",
+    b"[1]",
+    b"[" * 100_000,
+    b'{"schema":1,"history":"versions","number":3,"entry":{}}',
+    b'{"schema":1,"history":["versions","churn_model","_"],"number":3,"entry":[]}',
+    b'{"schema":1,"history":["versions","churn_model","_"],"number":2,"entry":{}}',
+    b'{"schema":1,"history":["versions","other","_"],"number":3,"entry":{}}',
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+def test_a_damaged_newest_entry_blocks_nothing(folder_store: Store, garbage: bytes) -> None:
+    append_some(folder_store, 3)
+    path = entry_file(folder_store, 3)
+    path.write_bytes(garbage)
     with pytest.raises(StoreError, match=f"{path.name} is damaged"):
-        folder_store.newest(NAME)
+        folder_store.entry(NAME, 3)
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
+        assert folder_store.newest(NAME) == Entry(2, {"x": 2})
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
+        assert [entry.number for entry in folder_store.entries(NAME)] == [2, 1]
+    seen = []
+    with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
+        assert folder_store.append(NAME, lambda newest: seen.append(newest) or {"x": 4}) == Entry(4, {"x": 4})
+    assert seen == [None]
+    assert folder_store.newest(NAME) == Entry(4, {"x": 4})
+    with pytest.warns(UserWarning, match="damaged"):
+        assert [entry.number for entry in folder_store.entries(NAME, limit=2)] == [4, 2]
+
+
+def test_a_history_of_nothing_readable_goes_on(folder_store: Store) -> None:
+    append_some(folder_store, 1)
+    entry_file(folder_store, 1).write_bytes(b"")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert folder_store.newest(NAME) is None
+    with pytest.warns(UserWarning, match="damaged"):
+        assert folder_store.append(NAME, lambda _: {}).number == 2
+
+
+@pytest.mark.parametrize("count", [4, 10, 20])
+def test_a_lost_entry_hides_none_of_those_after_it(tmp_path: Path, count: int) -> None:
+    for lost in range(1, count):
+        store = open_store(str(tmp_path / str(lost)), options={"durable": "false"})
+        append_some(store, count)
+        entry_file(store, lost).unlink()
+        assert store.newest(NAME) == Entry(count, {"x": count})
+        with pytest.warns(UserWarning, match=f"no entry {lost} "):
+            assert [e.number for e in store.entries(NAME)] == [n for n in range(count, 0, -1) if n != lost]
+        assert store.append(NAME, lambda _: {}).number == count + 1
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_folder_in_the_place_of_an_entry_is_passed_over(folder_store: Store, place: int) -> None:
+    append_some(folder_store, 2)
+    entry_file(folder_store, place).unlink(missing_ok=True)
+    entry_file(folder_store, place).mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        number = folder_store.append(NAME, lambda _: {"x": "new"}).number
+    assert number == max(3, place + 1)
+    assert folder_store.newest(NAME) == Entry(number, {"x": "new"})
+    with pytest.warns(UserWarning, match=f"no entry {place} "):
+        assert [e.number for e in folder_store.entries(NAME)] == [n for n in range(number, 0, -1) if n != place]
+
+
+def test_the_search_for_a_readable_entry_ends(folder_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlrepro.store.history._MOST_SKIPPED", 3)
+    append_some(folder_store, 6)
+    for number in (3, 4, 5):
+        entry_file(folder_store, number).write_bytes(b"{}")
+    with pytest.warns(UserWarning, match="below 3 are left out: 3 in a row"):
+        assert [entry.number for entry in folder_store.entries(NAME)] == [6]
+
+
+def test_names_that_differ_in_case_are_not_mixed_up(folder_store: Store) -> None:
+    append_some(folder_store, 1)
+    path = entry_file(folder_store, 1)
+    path.write_bytes(path.read_bytes().replace(b"churn_model", b"Churn_Model"))
+    for call in (lambda: folder_store.newest(NAME), lambda: folder_store.append(NAME, lambda _: {})):
+        with pytest.raises(StoreError, match="upper and lower case"):
+            call()
+
+
+def test_a_long_name_is_found_in_any_readable_entry(folder_store: Store) -> None:
+    name = ("versions", "a" * 300, "_")
+    for _ in range(3):
+        folder_store.append(name, lambda _: {})
+    first, *others = sorted(Path(folder_store.url, "default", "versions").rglob("*.json"), reverse=True)
+    first.write_bytes(b"{}")
+    assert list(folder_store.histories(("versions",))) == [name]
+    for path in others:
+        path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="its history is left out"):
+        assert list(folder_store.histories(("versions",))) == []
 
 
 def test_the_newest_costs_no_more_in_a_long_history(folder_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from tests.store.s3_server import S3Server
     ("url", "told"),
     [
         ("", "is not a store URL"),
+        (" ", "is not a store URL"),
         ("ftp://host/x", "no known kind of store. Known: file:///folder"),
         ("http://host/x", "no known kind"),
         ("file://relative/x", "three slashes"),
@@ -84,6 +85,24 @@ def test_memory_is_shared_by_name_within_the_process() -> None:
     assert open_store(f"memory://{name}/inner").read_value(stored) == "x"
     assert not open_store(f"memory://{name}").has_blob(stored.content_hash)
     assert not open_store("memory://other").has_blob(stored.content_hash)
+
+
+@pytest.mark.parametrize("below", ["", "/store"])
+def test_a_file_does_not_look_like_an_empty_store(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("x")
+    store = open_store(f"{tmp_path}/file{below}")
+    for call in (
+        lambda: list(store.histories(("versions",))),
+        lambda: store.newest(("versions", "a")),
+        lambda: list(store.entries(("versions", "a"))),
+        lambda: store.get_result("a" * 64),
+        lambda: store.has_blob("a" * 64),
+        lambda: store.read_bytes("a" * 64),
+    ):
+        with pytest.raises(StoreError, match=f"{tmp_path}/file{below} is no folder"):
+            call()
+    with pytest.raises(StoreError, match="Not a directory"):
+        store.write_value(1)
 
 
 def test_a_folder_below_a_file_is_a_clear_error(tmp_path: Path) -> None:

@@ -5,10 +5,15 @@ import pytest
 
 from mlrepro.errors import BlobDamagedError, StoreError
 from mlrepro.store import FoundResult, Store
+from mlrepro.store.keys import result_key
 from tests.store.conftest import OpenHere
 from tests.store.faults import blob_file, flip_a_bit
 
 KEY, OTHER = "a" * 64, "b" * 64
+
+
+def result_file(store: Store) -> Path:
+    return Path(store.url, result_key("default", KEY))
 
 
 def test_the_first_result_wins(store: Store) -> None:
@@ -88,6 +93,46 @@ def test_a_result_whose_blob_is_damaged_and_cannot_be_made_again_is_replaced(fol
     again = store.write_value("second")
     store.replace_result(KEY, {"out": again.content_hash, "size": again.size}, lost=[lost.content_hash])
     assert store.get_result(KEY, usable=usable).record["out"] == again.content_hash
+
+
+def test_what_is_replaced_in_another_scope_is_found_in_the_own_one(open_here: OpenHere) -> None:
+    ours = open_here(scope="ours")
+    ours.put_result(KEY, {"from": "shared"}, scope="shared")
+    for day in (1, 2):
+        assert ours.replace_result(KEY, {"from": "ours", "day": day}) == {"from": "ours", "day": day}
+        assert ours.get_result(KEY) == FoundResult({"from": "ours", "day": day}, "ours")
+    assert open_here(scope="theirs").get_result(KEY) == FoundResult({"from": "shared"}, "shared")
+
+
+def test_a_replacement_is_found_where_the_first_record_was_lost(folder_store: Store) -> None:
+    folder_store.put_result(KEY, {"x": 1})
+    folder_store.replace_result(KEY, {"x": 2})
+    result_file(folder_store).unlink()
+    folder_store.replace_result(KEY, {"x": 3})
+    assert folder_store.get_result(KEY) == FoundResult({"x": 3}, "default")
+
+
+def test_a_folder_in_the_place_of_a_result_is_an_error_that_names_it(
+    folder_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlrepro.store.results._TRIES", 2)
+    result_file(folder_store).mkdir(parents=True)
+    assert folder_store.get_result(KEY) is None
+    for call in (folder_store.put_result, folder_store.replace_result):
+        with pytest.raises(StoreError, match=f"default/results/aa/{KEY}.json.*folder"):
+            call(KEY, {"x": 1})
+
+
+def test_a_damaged_replacement_is_passed_over(folder_store: Store) -> None:
+    folder_store.put_result(KEY, {"x": 1})
+    for x in (2, 3):
+        folder_store.replace_result(KEY, {"x": x})
+    min(Path(folder_store.url).rglob("*.replacements/*.json")).write_bytes(b"")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert folder_store.get_result(KEY).record == {"x": 2}
+    with pytest.warns(UserWarning, match="is damaged"):
+        folder_store.replace_result(KEY, {"x": 4})
+    assert folder_store.get_result(KEY).record == {"x": 4}
 
 
 def test_deviations_are_kept_newest_first(store: Store) -> None:
