@@ -3,11 +3,12 @@
 import datetime as dt
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlrepro.errors import BlobDamagedError, BlobMissingError, UnknownVersionError
+from mlrepro.errors import BlobDamagedError, BlobMissingError, CacheWarning, StoreError, UnknownVersionError
 from mlrepro.store import Store, StoredValue
 
 WITHOUT_PARTITION = "_"
@@ -63,8 +64,9 @@ def versions_of(store: Store, asset: Sequence[str], partition: str | None = None
     for scope in (store.scope, *store.read_scopes):
         found = False
         for entry in store.entries(name, scope=scope):
-            found = True
-            yield _version(asset, partition, entry.number, entry.body)
+            if (version := _version(asset, partition, entry.number, entry.body)) is not None:
+                found = True
+                yield version
         if found:
             return
 
@@ -78,7 +80,8 @@ def find_number(store: Store, asset: Sequence[str], partition: str | None, numbe
             entry = store.entry(history_name(asset, partition), number, scope=scope)
         except UnknownVersionError:
             continue
-        return _version(asset, partition, entry.number, entry.body)
+        if (version := _version(asset, partition, entry.number, entry.body)) is not None:
+            return version
     return None
 
 
@@ -86,9 +89,10 @@ def newest_version(store: Store, asset: Sequence[str], partition: str | None = N
     """Find an asset's newest version; None if it has none. The cost does not grow with the history."""
     name = history_name(asset, partition)
     for scope in (store.scope, *store.read_scopes):
-        if (entry := store.newest(name, scope=scope)) is not None:
-            return _version(asset, partition, entry.number, entry.body)
-    return None
+        entry = store.newest(name, scope=scope)
+        if entry is not None and (version := _version(asset, partition, entry.number, entry.body)) is not None:
+            return version
+    return next(versions_of(store, asset, partition), None)
 
 
 def find_version(store: Store, asset: Sequence[str], partition: str | None, data_version: str) -> Version | None:
@@ -130,10 +134,11 @@ def append_version(
     def unless_same(newest: Any) -> Mapping[str, Any] | None:
         # the bytes of b"1" and of the number 1 are the same: only the format tells them apart
         now = (stored.content_hash, stored.format)
-        if newest is None or (newest.body["output"]["content_hash"], newest.body["output"]["format"]) != now:
+        before = _version(asset, partition, newest.number, newest.body) if newest is not None else None
+        if before is None or (before.stored.content_hash, before.stored.format) != now:
             return made
         # None has one content for ever; what tells two runs of such an asset apart is what went into them
-        same = stored.python_type != "builtins:NoneType" or newest.body["data_version"] == made["data_version"]
+        same = stored.python_type != "builtins:NoneType" or before.data_version == made["data_version"]
         return None if same else made
 
     name = history_name(asset, partition)
@@ -141,12 +146,21 @@ def append_version(
     appended = entry is not None
     if entry is None:
         entry = store.newest(name)
-    assert entry is not None, "a history that refused an entry as a repetition is not empty"
-    return _version(asset, partition, entry.number, entry.body), appended
+    version = _version(asset, partition, entry.number, entry.body) if entry is not None else None
+    assert version is not None, "a history that refused an entry as a repetition has a sound newest one"
+    return version, appended
 
 
-def _version(asset: Sequence[str], partition: str | None, number: int, body: Mapping[str, Any]) -> Version:
-    return Version(tuple(asset), partition, number, StoredValue.from_json(body["output"]), body)
+def _version(asset: Sequence[str], partition: str | None, number: int, body: Mapping[str, Any]) -> Version | None:
+    """Read an entry; None, with a warning, for one that is no version: somebody edited it, or a disk failed."""
+    try:
+        version = Version(tuple(asset), partition, number, StoredValue.from_json(body["output"]), body)
+        str(body["data_version"])
+    except (KeyError, TypeError, ValueError, StoreError):
+        message = f"version {number} of {'/'.join(asset)} is damaged in the store and counts as missing"
+        warnings.warn(message, CacheWarning, stacklevel=2)
+        return None
+    return version
 
 
 def _range_manifest(store: Store, data_version: str) -> Mapping[str, Any]:

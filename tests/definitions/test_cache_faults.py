@@ -1,5 +1,6 @@
 """How the cache must behave when something is wrong: rows of the acceptance list, named after the row."""
 
+import json
 import random
 from pathlib import Path
 
@@ -169,3 +170,14 @@ def test_file_that_changes_while_the_function_runs_leaves_no_result(lab: Lab) ->
     settings.write_text("third")
     assert lab.run(module.reads).value("reads") == "third"
     assert lab.run(module.reads).cache == {"reads": "hit"}
+
+
+@pytest.mark.parametrize("damage", ["", "garbage", "{}", "empty entry"])
+def test_version_that_somebody_damaged(lab: Lab, damage: str) -> None:
+    lab.run(numbers, total)
+    (entry,) = Path(lab.url).glob("*/versions/numbers/_/*.json")
+    if damage == "empty entry":
+        damage = json.dumps({**json.loads(entry.read_text()), "entry": {}})
+    entry.write_text(damage)
+    assert lab.run(numbers, total).cache == {"numbers": "hit", "total": "hit"}
+    assert [version.number for version in versions("numbers", store=lab.store())] == [2]
