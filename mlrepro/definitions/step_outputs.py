@@ -132,4 +132,5 @@ class StepOutputs:
     def _output_of(self, asset_key: dg.AssetKey) -> str:
         definition = self.step_context.assets_def
         assert definition is not None, "only an asset's function is wrapped"
-        return definition.get_output_name_for_asset_key(asset_key)
+        # all of the function's assets: a run may have selected the check alone
+        return next(name for name, key in definition.node_keys_by_output_name.items() if key == asset_key)

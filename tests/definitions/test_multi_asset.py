@@ -49,3 +49,22 @@ def test_multi_asset(lab: Lab) -> None:
     assert lab.run(split).cache == {"low": "computed", "high": "computed"}
     assert lab.run(split).cache == {"low": "hit", "high": "hit"}
     assert lab.run(split, select=["high"]).cache == {"high": "computed"}, "a subset runs, uncached"
+
+
+def test_check_selected_alone(lab: Lab) -> None:
+    @ml_multi_asset(
+        outs={"made": dg.AssetOut(is_required=False)},
+        check_specs=[dg.AssetCheckSpec("sound", asset="made")],
+        can_subset=True,
+    )
+    def both(context: dg.AssetExecutionContext):
+        if "made" in context.op_execution_context.selected_output_names:
+            yield dg.Output(1, "made")
+        yield dg.AssetCheckResult(passed=True, check_name="sound", asset_key="made")
+
+    assert lab.run(both).cache == {"made": "computed"}
+    assert lab.run(both).cache == {"made": "hit"}
+    check = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("made"), "sound"))
+    job = lab.definitions(both, jobs=[dg.define_asset_job("check", check)]).resolve_job_def("check")
+    (evaluation,) = job.execute_in_process(instance=lab.instance).get_asset_check_evaluations()
+    assert evaluation.passed
