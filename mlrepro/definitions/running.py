@@ -90,8 +90,8 @@ class StepRun:
         """Yield what Dagster makes outputs, materializations and check evaluations of.
 
         Raises:
-            StoreError: If a result can't be stored though something downstream needs it.
-            UnstorableValueError: Likewise, if no format takes it.
+            StoreError: If the store can't be written.
+            UnstorableValueError: If no format takes the result, and something downstream needs it.
         """
         store = self._store()
         if store is None:
