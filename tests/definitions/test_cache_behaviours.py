@@ -1,10 +1,12 @@
 """How the cache must behave: one test a row of the acceptance list, named after the row."""
 
 import datetime as dt
+import gzip
 import json
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -461,6 +463,23 @@ class TestFiles:
         tags = lab.run(source, table_rows).materialization("table_rows").tags
         observed = lab.instance.fetch_observations(dg.AssetKey("table"), limit=1).records[0].asset_observation
         assert tags["dagster/input_data_version/table"] == observed.tags["dagster/data_version"]
+
+    @pytest.mark.parametrize("read", [None, pd.read_csv], ids=["by type", "a library's own reader"])
+    def test_compressed_file_keeps_its_name_for_the_reader(self, lab: Lab, tmp_path: Path, read: Any) -> None:
+        path = tmp_path / "in.csv.gz"
+        path.write_bytes(gzip.compress(b"x\n1\n2\n"))
+        source = file_source("table", path, read=read)
+        assert lab.run(source, table_rows).value("table_rows") == [1, 2]
+        assert lab.run(source, table_rows).cache == {"table_rows": "hit"}
+
+    def test_file_for_an_optional_frame(self, lab: Lab, tmp_path: Path) -> None:
+        (tmp_path / "in.csv").write_text("x\n1\n")
+
+        @ml_asset
+        def maybe(table: pd.DataFrame | None) -> int:
+            return 0 if table is None else len(table)
+
+        assert lab.run(file_source("table", tmp_path / "in.csv"), maybe).value("maybe") == 1
 
     def test_missing_file_is_named(self, lab: Lab, tmp_path: Path) -> None:
         with pytest.raises(Exception, match=r"table: there is no file or folder .*gone\.csv"):
