@@ -10,7 +10,7 @@ from mlrepro.version import __version__
 if TYPE_CHECKING:
     from mlrepro.catalog import diff, load, versions
     from mlrepro.definitions import file_source, ml_asset, ml_definitions, ml_multi_asset
-    from mlrepro.definitions.verifying import verify
+    from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
     from mlrepro.resources import ReproStore
     from mlrepro.versioning import code_fingerprint
@@ -26,7 +26,7 @@ _HOMES = {
     "ml_asset": "definitions",
     "ml_definitions": "definitions",
     "ml_multi_asset": "definitions",
-    "verify": "definitions.verifying",
+    "verify": "execution.verifying",
     "versions": "catalog",
 }
 

@@ -18,7 +18,7 @@ def verify_command(asset: str, module: str, partition: str | None, config: str |
     code is 1.
     """
     # these bring Dagster, which the verbs that only read the store do without
-    from mlrepro.definitions.verifying import verify
+    from mlrepro.execution.verifying import verify
 
     outcome = verify(asset, module, partition=partition, config=config)
     if as_json:

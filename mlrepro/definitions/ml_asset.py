@@ -6,8 +6,6 @@ from typing import Any, overload
 import dagster as dg
 
 from mlrepro.dagster_internals import NoValueSentinel, input_parameters
-from mlrepro.definitions.dagster_types import stand_in_type, type_name
-from mlrepro.definitions.running import cached_function
 from mlrepro.definitions.validation import (
     check_cache,
     check_first_party,
@@ -20,8 +18,10 @@ from mlrepro.definitions.validation import (
     takes_context,
 )
 from mlrepro.definitions.versioned_assets import versioned
+from mlrepro.execution.step_run import cached_function
 from mlrepro.io_managers import Cache
 from mlrepro.io_managers.computation import Computation
+from mlrepro.io_managers.dagster_types import stand_in_type, type_name
 from mlrepro.versioning import OutputDeclaration
 
 

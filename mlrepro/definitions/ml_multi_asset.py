@@ -7,9 +7,7 @@ from typing import Any, get_args, get_origin
 import dagster as dg
 
 from mlrepro.dagster_internals import NoValueSentinel
-from mlrepro.definitions.dagster_types import stand_in_type, type_name
 from mlrepro.definitions.ml_asset import stand_in_inputs
-from mlrepro.definitions.running import cached_function
 from mlrepro.definitions.validation import (
     check_cache,
     check_first_party,
@@ -23,8 +21,10 @@ from mlrepro.definitions.validation import (
 )
 from mlrepro.definitions.versioned_assets import versioned
 from mlrepro.errors import AssetDefinitionError
+from mlrepro.execution.step_run import cached_function
 from mlrepro.io_managers import Cache
 from mlrepro.io_managers.computation import Computation
+from mlrepro.io_managers.dagster_types import stand_in_type, type_name
 from mlrepro.versioning import OutputDeclaration
 
 

@@ -17,8 +17,6 @@ from mlrepro.dagster_internals import (
     coerce_result_to_events,
     current_execution_context,
 )
-from mlrepro.definitions.dagster_types import StandInType
-from mlrepro.definitions.step_outputs import StepOutputs
 from mlrepro.errors import (
     BlobDamagedError,
     BlobMissingError,
@@ -26,6 +24,8 @@ from mlrepro.errors import (
     NothingToVerifyError,
     UnstorableValueError,
 )
+from mlrepro.execution.decision import decide
+from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.commit import (
     ComputedOutput,
     append_versions,
@@ -34,12 +34,13 @@ from mlrepro.io_managers.commit import (
     store_output,
 )
 from mlrepro.io_managers.computation import Computation, attach, computation_of
+from mlrepro.io_managers.dagster_types import StandInType
 from mlrepro.io_managers.deferred import Deferred, Replayed
 from mlrepro.io_managers.facts import computed_facts, hit_facts
 from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
 from mlrepro.io_managers.key import StepKey, step_key
-from mlrepro.io_managers.lookup import Hit, Miss, look_up, well_formed
-from mlrepro.io_managers.modes import VERIFY_TAG, cache_mode
+from mlrepro.io_managers.lookup import Hit, Miss, well_formed
+from mlrepro.io_managers.modes import VERIFY_TAG
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import seed_everything
 
@@ -98,7 +99,10 @@ class StepRun:
             yield from self._call(self._loaded())
             return
         key = step_key(self.step_context, self.computation, self._inputs(), store)
-        found = self._look_up(store, key)
+        found = decide(self.outputs, store, key)
+        if isinstance(found, Miss):
+            log = self.step_context.log
+            (log.warning if found.warning else log.info)(f"computing: {found.reason}")
         if VERIFY_TAG in self.step_context.dagster_run.tags:
             yield from self._verify(store, key, found)
         elif isinstance(found, Hit):
@@ -111,21 +115,6 @@ class StepRun:
             yield from self._replay(store, key, found, values)
         else:
             yield from self._compute(store, key, found)
-
-    # --- looking up
-
-    def _look_up(self, store: Store, key: StepKey) -> Hit | Miss:
-        log = self.step_context.log
-        if len(self.outputs.selected()) < len(self.outputs.assets()):
-            return Miss("only some of its outputs were selected")
-        assets = frozenset(key.to_user_string() for key in self.step_context.get_output_asset_keys())
-        mode = cache_mode(self.step_context.dagster_run.tags, assets)
-        found = look_up(store, key, self.computation.cache, mode, self.outputs.selected())
-        if isinstance(found, Hit) and (missing := self.outputs.selected_checks() - set(_check_names(found.record))):
-            found = Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)
-        if isinstance(found, Miss):
-            (log.warning if found.warning else log.info)(f"computing: {found.reason}")
-        return found
 
     # --- a hit
 
@@ -369,10 +358,6 @@ class StepRun:
 
 async def _drained(generator: Any) -> list[Any]:
     return [event async for event in generator]
-
-
-def _check_names(record: Mapping[str, Any]) -> list[str]:
-    return [check["name"] for check in record["checks"]]
 
 
 def _content_of(store: Store, output: ComputedOutput) -> tuple[str | None, dict[str, str]]:

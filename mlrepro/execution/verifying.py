@@ -1,19 +1,17 @@
 """`verify`: compute an asset again on purpose, and compare with the result in the store."""
 
 import contextlib
-import importlib
 import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import dagster as dg
 import yaml
 
 from mlrepro.errors import AssetDefinitionError, MlreproError, NondeterminismError
+from mlrepro.execution.loading import definitions_in, one_line
 from mlrepro.io_managers.modes import VERIFY_TAG
 
 
@@ -63,7 +61,7 @@ def verify(
         >>> verify("three", defs).deterministic
         True
     """
-    found = definitions if isinstance(definitions, dg.Definitions) else _definitions_in(definitions)
+    found = definitions_in(definitions)
     key = dg.AssetKey.from_user_string(asset)
     graph = found.resolve_asset_graph()
     if key not in graph.materializable_asset_keys:
@@ -81,7 +79,9 @@ def verify(
         except MlreproError:
             raise
         except Exception as error:
-            raise AssetDefinitionError(f"computing {asset} failed: {type(error).__name__}: {_line(error)}") from error
+            raise AssetDefinitionError(
+                f"computing {asset} failed: {type(error).__name__}: {one_line(error)}"
+            ) from error
     return Verification(deterministic=True, verdict="deterministic: computed again, the same bytes came out")
 
 
@@ -96,7 +96,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise AssetDefinitionError(f"{path} can't be read as YAML: {_line(error)}") from error
+        raise AssetDefinitionError(f"{path} can't be read as YAML: {one_line(error)}") from error
     if not isinstance(config, dict):
         raise AssetDefinitionError(f"{path} holds no run config: write ops: and the like, as in the launchpad")
     return config
@@ -111,22 +111,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.disabled = disabled
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:400]
-
-
-def _definitions_in(module: str) -> dg.Definitions:
-    if (here := str(Path.cwd())) not in sys.path:  # as `python -m` finds a project
-        sys.path.insert(0, here)
-    try:
-        loaded: ModuleType = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise AssetDefinitionError(f"there is no module {module!r} to import: {error}") from error
-    except Exception as error:
-        raise AssetDefinitionError(f"importing {module} failed: {type(error).__name__}: {_line(error)}") from error
-    found = [value for value in vars(loaded).values() if isinstance(value, dg.Definitions)]
-    if len(found) != 1:
-        raise AssetDefinitionError(f"module {module} holds {len(found)} Definitions objects, not one")
-    return found[0]

@@ -1,0 +1,36 @@
+"""Whether a step has to compute: one answer, whether it is asked inside the step or before it is launched."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlrepro.execution.step_outputs import StepOutputs
+from mlrepro.io_managers.key import StepKey
+from mlrepro.io_managers.lookup import Hit, Miss, look_up
+from mlrepro.io_managers.modes import cache_mode
+from mlrepro.store import Store
+
+
+def decide(outputs: StepOutputs, store: Store, key: StepKey) -> Hit | Miss:
+    """Look the result of a step up, as its run, its process and its author ask for it.
+
+    Args:
+        outputs: The step's outputs.
+        store: Where results are.
+        key: The step's key.
+
+    Returns:
+        A hit that covers everything that the run selected of the step, or why it computes.
+    """
+    if len(outputs.selected()) < len(outputs.assets()):
+        return Miss("only some of its outputs were selected")
+    step_context = outputs.step_context
+    assets = frozenset(key.to_user_string() for key in step_context.get_output_asset_keys())
+    mode = cache_mode(step_context.dagster_run.tags, assets)
+    found = look_up(store, key, outputs.computation.cache, mode, outputs.selected())
+    if isinstance(found, Hit) and (missing := outputs.selected_checks() - set(_check_names(found.record))):
+        return Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)
+    return found
+
+
+def _check_names(record: Mapping[str, Any]) -> list[str]:
+    return [check["name"] for check in record["checks"]]
