@@ -1,9 +1,23 @@
-"""Where bytes and records live: values, results and histories, behind one URL."""
+"""Where bytes and records live: values, results, histories and leases, behind one URL."""
 
 from mlrepro.store.formats import format_names, loads_as
 from mlrepro.store.history import Entry
+from mlrepro.store.leases import Claim, Clock, Holder, Lease, LeaseWatch
 from mlrepro.store.results import FoundResult
 from mlrepro.store.store import Store, open_store
 from mlrepro.store.stored import StoredValue
 
-__all__ = ["Entry", "FoundResult", "Store", "StoredValue", "format_names", "loads_as", "open_store"]
+__all__ = [
+    "Claim",
+    "Clock",
+    "Entry",
+    "FoundResult",
+    "Holder",
+    "Lease",
+    "LeaseWatch",
+    "Store",
+    "StoredValue",
+    "format_names",
+    "loads_as",
+    "open_store",
+]

@@ -126,6 +126,11 @@ def result_history(input_hash: str, kind: str) -> tuple[str, ...]:
     return ("results", input_hash[:2], f"{input_hash}.{kind}")
 
 
+def lease_history(input_hash: str) -> tuple[str, ...]:
+    """The history that says who computes an input hash."""
+    return ("leases", input_hash[:2], input_hash)
+
+
 def history_folder(scope: str, history: tuple[str, ...]) -> str:
     """The folder that holds a history's entries.
 

@@ -1,4 +1,4 @@
-"""The store: values, results and histories behind one URL."""
+"""The store: values, results, histories and leases behind one URL."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError
-from mlrepro.store import export, results
+from mlrepro.store import export, leases, results
 from mlrepro.store import history as histories_
 from mlrepro.store.blobs import Blob, Blobs, Sink, Source
 from mlrepro.store.formats import get_format
 from mlrepro.store.formats.parts import parts_of
 from mlrepro.store.history import Entry, Make
 from mlrepro.store.keys import check_scope
+from mlrepro.store.leases import LEASE_TTL, SYSTEM_CLOCK, Claim, Clock, Holder, Lease, LeaseWatch
 from mlrepro.store.location import open_objects
 from mlrepro.store.results import FoundResult, Usable
 from mlrepro.store.stored import StoredValue
@@ -56,7 +57,7 @@ def open_store(
 
 
 class Store:
-    """Values, results and histories behind one URL. See ``open_store``.
+    """Values, results, histories and leases behind one URL. See ``open_store``.
 
     Attributes:
         url: As it was given.
@@ -276,6 +277,51 @@ class Store:
     def deviations(self, input_hash: str) -> list[dict[str, Any]]:
         """What ``note_deviation`` noted in any readable scope, newest first."""
         return results.deviations(self._objects, (self.scope, *self.read_scopes), input_hash)
+
+    # Leases
+
+    def acquire_lease(
+        self,
+        input_hash: str,
+        claim: Claim,
+        *,
+        watch: LeaseWatch | None = None,
+        ttl: float = LEASE_TTL,
+        scope: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> Lease | Holder:
+        """Take the lease to compute an input hash, or learn who has it. Never waits for it.
+
+        It is free where nobody took it, its holder gave it back, failed, or died, where the claim's own holder has it
+        (which takes it over from that holder's earlier lease), and where its newest entry is damaged, with a warning.
+        A holder is dead when its entry stands unchanged for the entry's ttl under one watch, or is hours past it.
+
+        Args:
+            input_hash: 64 hex digits.
+            claim: Who wants it.
+            watch: One for all tries of a caller that waits; without one, only long-dead holders are replaced.
+            ttl: Seconds that the lease lasts at first. It is extended every third of it.
+            scope: Whose lease; by default the own scope's. It should be the one that the result goes to.
+            clock: Where the time is taken from.
+
+        Returns:
+            The lease, or the facts of who has it now.
+
+        Raises:
+            StoreError: The store cannot be reached or written, or an argument is no good.
+
+        Example:
+            >>> store = open_store("memory://docs-leases")
+            >>> ada = Claim(holder="run1/train", who="ada", run_id="run1", step="train")
+            >>> bob = Claim(holder="run2/train", who="bob", run_id="run2", step="train")
+            >>> with store.acquire_lease("5eed" * 16, ada) as lease:
+            ...     print("bob waits for", store.acquire_lease("5eed" * 16, bob).who)
+            bob waits for ada
+            >>> store.acquire_lease("5eed" * 16, bob).holder.who
+            'bob'
+        """
+        self.check()
+        return leases.acquire(self._objects, self._own(scope), input_hash, claim, watch=watch, ttl=ttl, clock=clock)
 
     # Histories
 
