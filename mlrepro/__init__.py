@@ -10,6 +10,7 @@ from mlrepro.version import __version__
 if TYPE_CHECKING:
     from mlrepro.catalog import diff, load, versions
     from mlrepro.definitions import file_source, ml_asset, ml_definitions, ml_multi_asset
+    from mlrepro.execution import cache_first
     from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
     from mlrepro.resources import ReproStore
@@ -19,6 +20,7 @@ _HOMES = {
     "Cache": "io_managers",
     "InputHashIOManager": "io_managers",
     "ReproStore": "resources",
+    "cache_first": "execution",
     "code_fingerprint": "versioning",
     "diff": "catalog",
     "file_source": "definitions",
@@ -35,6 +37,7 @@ __all__ = [
     "InputHashIOManager",
     "ReproStore",
     "__version__",
+    "cache_first",
     "code_fingerprint",
     "diff",
     "file_source",

@@ -13,7 +13,7 @@ from mlrepro.definitions.readers import library_of, read_file
 from mlrepro.errors import AssetDefinitionError
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.declared_types import plain_type
-from mlrepro.io_managers.deferred import Deferred, UpstreamVersion
+from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, UpstreamVersion
 from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
 from mlrepro.io_managers.upstream import data_version_of, step_of
 from mlrepro.store import Store, StoredValue, open_store
@@ -78,7 +78,7 @@ def file_source(
             tags=tags,
             automation_condition=automation_condition,
             metadata={"path": dg.MetadataValue.path(location.absolute())},
-            io_manager_def=dg.IOManagerDefinition.hardcoded_io_manager(FileSourceIOManager(location, read, keep=keep)),
+            io_manager_def=DeferringIOManagerDefinition(FileSourceIOManager(location, read, keep=keep)),
         )(observe)
 
 
@@ -116,27 +116,36 @@ class FileSourceIOManager(dg.IOManager):
         Raises:
             AssetDefinitionError: If there is nothing at the path.
         """
+        store = _store_of_consumer(context)
+        kept = store.write_value(self.path) if store and self.keep and self.path.exists() else None
+        deferred = self.deferred_input(context, kept)
+        deferred.confirm()
+        return deferred if _consumer_computes(context) else deferred.load()
+
+    def deferred_input(self, context: dg.InputContext, kept: StoredValue | None = None) -> Deferred:
+        """Find what the file holds now, without loading it; `kept` is its content where the store has it already.
+
+        Raises:
+            AssetDefinitionError: If there is nothing at the path.
+        """
         asset = context.asset_key.to_user_string()
         store = _store_of_consumer(context)
-        _check(self.path, asset)
-        kept = store is not None and self.keep
-        stored = store.write_value(self.path) if store and kept else content_of(self.path, asset)
-        self._observe(context, stored)
+        stored = kept or content_of(self.path, asset)
         as_type = plain_type(context.dagster_type.typing_type)
 
         def load() -> Any:
             path = _under_its_name(store.read_value(stored, as_type=Path), self.path) if store and kept else self.path
             return self.read(path) if self.read else read_file(path, self.path.name, as_type)
 
-        deferred = Deferred(
+        return Deferred(
             versions=(UpstreamVersion(asset, None, None, stored),),
             as_mapping=False,
             load=load,
             loaded_as=None if self.read else f"{''.join(self.path.suffixes)} {as_type and as_type.__qualname__}",
             code=self._code(as_type),
-            unchanged=lambda: kept or content_of(self.path, asset).content_hash == stored.content_hash,
+            unchanged=lambda: kept is not None or content_of(self.path, asset).content_hash == stored.content_hash,
+            confirm=lambda: self._observe(context, stored),
         )
-        return deferred if _consumer_computes(context) else deferred.load()
 
     def _code(self, as_type: type | None) -> str | None:
         if self.read is not None:

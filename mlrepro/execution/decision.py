@@ -5,8 +5,8 @@ from typing import Any
 
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.key import StepKey
-from mlrepro.io_managers.lookup import Hit, Miss, look_up
-from mlrepro.io_managers.modes import cache_mode
+from mlrepro.io_managers.lookup import Hit, Miss, declined, look_up
+from mlrepro.io_managers.modes import Mode, cache_mode
 from mlrepro.store import Store
 
 
@@ -21,15 +21,25 @@ def decide(outputs: StepOutputs, store: Store, key: StepKey) -> Hit | Miss:
     Returns:
         A hit that covers everything that the run selected of the step, or why it computes.
     """
-    if len(outputs.selected()) < len(outputs.assets()):
-        return Miss("only some of its outputs were selected")
-    step_context = outputs.step_context
-    assets = frozenset(key.to_user_string() for key in step_context.get_output_asset_keys())
-    mode = cache_mode(step_context.dagster_run.tags, assets)
-    found = look_up(store, key, outputs.computation.cache, mode, outputs.selected())
+    if (not_looked := reason_not_to_look(outputs)) is not None:
+        return not_looked
+    found = look_up(store, key, outputs.computation.cache, _mode(outputs), outputs.selected())
     if isinstance(found, Hit) and (missing := outputs.selected_checks() - set(_check_names(found.record))):
         return Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)
     return found
+
+
+def reason_not_to_look(outputs: StepOutputs) -> Miss | None:
+    """Why a step computes whatever the store holds; None if the store is to be asked."""
+    if len(outputs.selected()) < len(outputs.assets()):
+        return Miss("only some of its outputs were selected")
+    return declined(outputs.computation.cache, _mode(outputs))
+
+
+def _mode(outputs: StepOutputs) -> Mode:
+    step_context = outputs.step_context
+    assets = frozenset(key.to_user_string() for key in step_context.get_output_asset_keys())
+    return cache_mode(step_context.dagster_run.tags, assets)
 
 
 def _check_names(record: Mapping[str, Any]) -> list[str]:

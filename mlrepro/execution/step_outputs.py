@@ -43,6 +43,15 @@ class StepOutputs:
         selected = self.step_context.selected_output_names
         return {check for output, check in self._check_names().items() if output in selected}
 
+    def check_outputs(self) -> list[str]:
+        """Names of the outputs that stand for the asset checks that the run selected."""
+        selected = self.step_context.selected_output_names
+        return [output for output in self._check_names() if output in selected]
+
+    def output_of_check(self, check: str) -> str:
+        """Name of the output that stands for an asset check."""
+        return next(output for output, name in self._check_names().items() if name == check)
+
     def read(self, event: Any) -> ComputedOutput | None:
         """Read an event as one of the step's outputs; None for anything else (a check, an observation)."""
         if isinstance(event, dg.MaterializeResult):

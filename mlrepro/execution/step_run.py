@@ -1,6 +1,7 @@
 """Running an asset's function in a step: replayed when its result is known, else computed and kept."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import functools
 import inspect
@@ -25,6 +26,7 @@ from mlrepro.errors import (
     UnstorableValueError,
 )
 from mlrepro.execution.decision import decide
+from mlrepro.execution.single_flight import take_turn, waits_its_turn
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.commit import (
     ComputedOutput,
@@ -41,6 +43,7 @@ from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
 from mlrepro.io_managers.key import StepKey, step_key
 from mlrepro.io_managers.lookup import Hit, Miss, well_formed
 from mlrepro.io_managers.modes import VERIFY_TAG
+from mlrepro.io_managers.reasons import explained
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import seed_everything
 
@@ -99,32 +102,44 @@ class StepRun:
             yield from self._call(self._loaded())
             return
         key = step_key(self.step_context, self.computation, self._inputs(), store)
+        with contextlib.ExitStack() as turn:
+            found = self._look_up(store, key, turn)
+            if VERIFY_TAG in self.step_context.dagster_run.tags:
+                yield from self._verify(store, key, found)
+                return
+            if isinstance(found, Hit):
+                try:
+                    values = self._replayed_values(store, found)
+                except (BlobMissingError, BlobDamagedError) as error:
+                    self.step_context.log.warning(f"computing: {error}")
+                    found = Miss(str(error), warning=True, supersedes=True)
+                else:
+                    yield from self._replay(store, key, found, values)
+                    return
+            yield from self._compute(store, key, found, turn)
+
+    def _look_up(self, store: Store, key: StepKey, turn: contextlib.ExitStack) -> Hit | Miss:
+        """Look the result up; where it has to be computed under a lease, `turn` gives that back in the end."""
         found = decide(self.outputs, store, key)
+        if waits_its_turn(self.outputs, key, found):
+            taken = take_turn(self.outputs, store, key, lambda: decide(self.outputs, store, key))
+            if isinstance(taken, Hit):
+                return taken
+            if taken is not None:
+                turn.enter_context(taken)
         if isinstance(found, Miss):
+            assets = sorted(list(asset.path) for asset in self.step_context.get_output_asset_keys())
+            found = explained(found, store, assets, key)
             log = self.step_context.log
             (log.warning if found.warning else log.info)(f"computing: {found.reason}")
-        if VERIFY_TAG in self.step_context.dagster_run.tags:
-            yield from self._verify(store, key, found)
-        elif isinstance(found, Hit):
-            try:
-                values = self._replayed_values(store, found)
-            except (BlobMissingError, BlobDamagedError) as error:
-                self.step_context.log.warning(f"computing: {error}")
-                yield from self._compute(store, key, Miss(str(error), warning=True, supersedes=True))
-                return
-            yield from self._replay(store, key, found, values)
-        else:
-            yield from self._compute(store, key, found)
+        return found
 
     # --- a hit
 
     def _replay(self, store: Store, key: StepKey, hit: Hit, values: Mapping[str, Any]) -> Iterator[Any]:
         record = hit.record
         versions = append_versions(self.step_context, store, key, record)
-        self.step_context.log.info(
-            f"hit: computed by {record['who']} in run {record['run_id']} on {record['started'][:10]};"
-            f" {record['seconds']:.1f} s saved"
-        )
+        self.step_context.log.info(hit.describe())
         for name, value in values.items():
             output = record["outputs"][name]
             # what a person looks for first stands first
@@ -161,7 +176,7 @@ class StepRun:
 
     # --- a miss
 
-    def _compute(self, store: Store, key: StepKey, miss: Miss) -> Iterator[Any]:
+    def _compute(self, store: Store, key: StepKey, miss: Miss, turn: contextlib.ExitStack) -> Iterator[Any]:
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         made: list[tuple[Any, ComputedOutput | None]] = []
         written: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -214,6 +229,7 @@ class StepRun:
             seconds=seconds,
         )
         differs = failure is None and self._keep(store, key, miss, record)
+        turn.close()  # whoever waits finds the result from here on
         versions = append_versions(self.step_context, store, key, record, nondeterministic=differs)
         for event, output in made:
             if output is None:
@@ -316,7 +332,7 @@ class StepRun:
         dagster_type = self.step_context.op_def.input_def_named(name).dagster_type
         checked = dagster_type.type_check(self.step_context.for_type(dagster_type), loaded)
         if not checked.success:
-            raise dg.DagsterTypeCheckDidNotPass(  # type: ignore[no-untyped-call]  # Dagster leaves it untyped
+            raise dg.DagsterTypeCheckDidNotPass(
                 description=(
                     f'Type check failed for step input "{name}" - expected type "{dagster_type.display_name}".'
                     f" Description: {checked.description}"

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 
 from mlrepro.errors import AssetDefinitionError
 
+_KINDS = {
+    "enabled": bool,
+    "salt": str,
+    "scope": str | None,
+    "max_age": dt.timedelta | None,
+    "serialize": bool,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
@@ -19,6 +27,7 @@ class Cache:
         ignore_resources: Resources that do not change the result, such as a notifier, by key.
         max_age: A result older than this is computed again.
         salt: Text that goes into the key: change it to give up all earlier results.
+        serialize: Whether a step waits while another run, anybody's, computes the same result, and takes that.
 
     Raises:
         AssetDefinitionError: If a field is not what it should be.
@@ -34,9 +43,10 @@ class Cache:
     ignore_resources: tuple[str, ...] = ()
     max_age: dt.timedelta | None = None
     salt: str = ""
+    serialize: bool = False
 
     def __post_init__(self) -> None:
-        for name, kind in (("enabled", bool), ("salt", str), ("scope", str | None), ("max_age", dt.timedelta | None)):
+        for name, kind in _KINDS.items():
             if not isinstance(getattr(self, name), kind):
                 raise AssetDefinitionError(f"Cache({name}=...) does not take {getattr(self, name)!r}")
         for name in ("ignore_config", "ignore_resources"):

@@ -21,6 +21,7 @@ from mlrepro.io_managers.computation import Computation
 from mlrepro.io_managers.descriptions import describe, metrics
 from mlrepro.io_managers.json_values import from_json, to_json
 from mlrepro.io_managers.key import StepKey
+from mlrepro.io_managers.key_record import code_sources, key_record
 from mlrepro.io_managers.provenance import code_location, git_commit, launched_by
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import canonical_json, environment
@@ -130,22 +131,18 @@ def result_record(
         seconds: How long it took, inputs loaded.
     """
     where = environment()
+    described = key_record(key)
     return {
+        **described,
         "schema": RECORD_SCHEMA,
-        "input_hash": key.input_hash,
         "outputs": outputs,
         "skipped": list(skipped),
         "checks": list(checks),
         "code": {
-            "fingerprint": key.code.digest,
+            **described["code"],
             "sources": store.write_bytes(sources_blob(key), scope=computation.cache.scope),
-            "distributions": dict(key.code.distributions),
             "not_followed": [report.message for report in key.code.reports if not report.followed],
         },
-        "config": to_json(key.config),
-        "inputs": key.inputs,
-        "partitions": list(key.partitions) if key.partitions is not None else None,
-        "seed": computation.seed,
         "environment": {
             "python": where.python,
             "platform": where.platform,
@@ -205,11 +202,7 @@ def append_versions(
 
 def sources_blob(key: StepKey) -> bytes:
     """Write the closure's sources as one JSON document, so that a later diff needs no git."""
-    sources = [
-        {"name": source.name, "file": source.file, "line": source.line, "text": source.text}
-        for source in key.code.sources
-    ]
-    return canonical_json(sources).encode()
+    return canonical_json(code_sources(key.code)).encode()
 
 
 def metadata_to_json(metadata: Mapping[str, Any]) -> dict[str, Any]:

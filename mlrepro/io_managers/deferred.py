@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import dagster as dg
 
 from mlrepro.store import StoredValue
 
@@ -35,6 +37,7 @@ class Deferred:
         loaded_as: How the declared type makes it load, where it has a say.
         code: Fingerprint of code that takes part in loading, such as a source's own reader.
         unchanged: Tells after the function ran whether what was loaded is still what the hash says.
+        confirm: Says that a step uses the input: keeps a file's content in the store and logs what was observed.
     """
 
     versions: tuple[UpstreamVersion, ...]
@@ -43,6 +46,7 @@ class Deferred:
     loaded_as: str | None = None
     code: str | None = None
     unchanged: Callable[[], bool] = lambda: True
+    confirm: Callable[[], None] = lambda: None
 
     @property
     def content(self) -> str | Mapping[str, str]:
@@ -50,6 +54,22 @@ class Deferred:
         if self.as_mapping or not self.versions:
             return {str(version.partition): version.stored.content_hash for version in self.versions}
         return self.versions[0].stored.content_hash
+
+
+@runtime_checkable
+class DefersInputs(Protocol):
+    """An IO manager that can tell what an input stands for before anybody loads it."""
+
+    def deferred_input(self, context: dg.InputContext) -> Deferred:
+        """Find what an input stands for; writes nothing."""
+        ...
+
+
+class DeferringIOManagerDefinition(dg.IOManagerDefinition):
+    """The definition of one IO manager that is there already, and defers inputs."""
+
+    def __init__(self, manager: dg.IOManager) -> None:
+        super().__init__(resource_fn=lambda _: manager)
 
 
 @dataclass(frozen=True)

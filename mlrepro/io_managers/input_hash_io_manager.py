@@ -95,18 +95,27 @@ class InputHashIOManager(dg.ConfigurableIOManager):
             BlobMissingError: If its bytes are gone and the asset can't be computed again here.
             BlobDamagedError: Likewise, if they are damaged.
         """
+        if not context.has_asset_key:
+            as_type = plain_type(context.dagster_type.typing_type)
+            return self._load_op_output(context, self.open_store(_instance(context)), as_type)
+        deferred = self.deferred_input(context)
+        return deferred if computation_of(_consumer(context)) is not None else deferred.load()
+
+    def deferred_input(self, context: dg.InputContext) -> Deferred:
+        """Find what an input that is an asset stands for, without loading it.
+
+        Raises:
+            UnknownVersionError: If the upstream asset is not in the store.
+        """
         store = self.open_store(_instance(context))
         as_type = plain_type(context.dagster_type.typing_type)
-        if not context.has_asset_key:
-            return self._load_op_output(context, store, as_type)
         versions = upstream_versions(context, store)
-        deferred = Deferred(
+        return Deferred(
             versions=versions,
             as_mapping=_is_mapping(context),
             load=lambda: _load(context, store, versions, as_type),
             loaded_as=_loaded_as(versions, as_type),
         )
-        return deferred if computation_of(_consumer(context)) is not None else deferred.load()
 
     def _store_version(self, context: dg.OutputContext, store: Store, value: Any, partition: str | None) -> StoredValue:
         stored = store.write_value(value)

@@ -1,7 +1,7 @@
 """The input hash of one step, from its function, its config, its resources and what its inputs hold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlrepro.dagster_internals import StepExecutionContext, StepOutputHandle
@@ -14,7 +14,9 @@ from mlrepro.io_managers.surroundings import surroundings
 from mlrepro.io_managers.upstream import data_version_of, dependency_version
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import (
+    READER,
     CodeFingerprint,
+    FingerprintSession,
     InputHashParts,
     InputVersion,
     digest,
@@ -37,6 +39,10 @@ class StepKey:
         inputs: Where each input came from, by argument name, as a record shows it.
         partitions: Partition keys that the step computes, None for an asset without partitions.
         uncacheable: Why no result may be looked up or kept under this key; None if it may.
+        parts: All that was hashed. Holds secrets: nothing of it is shown or kept as it is.
+        declared_version: The ``code_version`` that the author gave besides, which is folded into the code's part.
+        ignored_config: Config fields that do not count.
+        value_codes: What came with the value of each input: libraries and their versions, code and its hash.
     """
 
     input_hash: str
@@ -45,6 +51,10 @@ class StepKey:
     inputs: Mapping[str, Any]
     partitions: tuple[str, ...] | None
     uncacheable: str | None
+    parts: InputHashParts = field(repr=False)
+    declared_version: str | None = None
+    ignored_config: tuple[str, ...] = ()
+    value_codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def step_key(
@@ -52,6 +62,7 @@ def step_key(
     computation: Computation,
     inputs: Mapping[str, Any],
     store: Store,
+    session: FingerprintSession | None = None,
 ) -> StepKey:
     """Compute the input hash of a step.
 
@@ -60,20 +71,22 @@ def step_key(
         computation: Its function.
         inputs: What Dagster hands to the function, by argument name: values, or stand-ins for them.
         store: Hashes values that other IO managers loaded.
+        session: Walks code that several steps share only once. Default: everything is looked at anew.
 
     Returns:
         The key, and what a record says about it.
     """
-    code = computation.fingerprint()
+    code = computation.fingerprint(session)
     config = plain_config(step_context.op_config)
     ignored = computation.cache.ignore_config
     partitions = partitions_of(step_context)
     versions: dict[str, InputVersion] = {}
     origins: dict[str, Any] = {}
+    value_codes: dict[str, dict[str, str]] = {}
     uncacheable: str | None = None
     for name, value in inputs.items():
         try:
-            versions[name], origins[name] = _input(step_context, name, value, store)
+            versions[name], origins[name], value_codes[name] = _input(step_context, name, value, store)
         except UnstorableValueError as error:
             version = _upstream_data_version(step_context, name)
             if version is None:
@@ -109,6 +122,10 @@ def step_key(
         inputs=origins,
         partitions=partitions,
         uncacheable=uncacheable,
+        parts=parts,
+        declared_version=computation.declared_version,
+        ignored_config=ignored,
+        value_codes=value_codes,
     )
 
 
@@ -117,17 +134,20 @@ def partitions_of(step_context: StepExecutionContext) -> tuple[str, ...] | None:
     for output in step_context.step.step_outputs:
         if output.properties.asset_check_key is None and step_context.has_asset_partitions_for_output(output.name):
             handle = StepOutputHandle(step_context.step.key, output.name)
-            # a key of several dimensions is a str of its own class
-            return tuple(str(key) for key in step_context.get_output_context(handle).asset_partition_keys)
+            # a key of several dimensions is a str of its own class; Dagster hands static keys over in the order of a set
+            return tuple(sorted(str(key) for key in step_context.get_output_context(handle).asset_partition_keys))
     return None
 
 
 def _input(
     step_context: StepExecutionContext, name: str, value: Any, store: Store
-) -> tuple[InputVersion, dict[str, Any]]:
+) -> tuple[InputVersion, dict[str, Any], dict[str, str]]:
     if isinstance(value, Deferred):
-        codes = [code for version in value.versions if (code := value_code(version.stored))]
+        identities = [value_identities(version.stored) for version in value.versions]
+        codes = [_code(each) for each in identities if each]
         codes += [value.code] if value.code else []
+        named = _named({reference: code for each in identities for reference, code in each.items()})
+        named |= {READER: value.code[:12]} if value.code else {}
         origin: dict[str, Any] = {
             "asset": value.versions[0].asset if value.versions else _upstream_asset(step_context, name),
             "content_hash": value.content,
@@ -140,14 +160,15 @@ def _input(
         code = digest(sorted(set(codes))) if codes else None
         contents = {str(version.partition): _content(version.stored) for version in value.versions}
         content = contents if value.as_mapping or not contents else next(iter(contents.values()))
-        return InputVersion(content, value.loaded_as, code), origin
+        return InputVersion(content, value.loaded_as, code), origin, named
     stored = store.hash_value(value)
     origin = {
         "asset": _upstream_asset(step_context, name),
         "content_hash": stored.content_hash,
         "data_version": _upstream_data_version(step_context, name),
     }
-    return InputVersion(_content(stored), None, value_code(stored)), origin
+    comes_with = value_identities(stored)
+    return InputVersion(_content(stored), None, _code(comes_with) if comes_with else None), origin, _named(comes_with)
 
 
 def _content(stored: StoredValue) -> str:
@@ -155,22 +176,32 @@ def _content(stored: StoredValue) -> str:
     return f"{stored.format}:{stored.content_hash}"
 
 
-def value_code(stored: StoredValue) -> str | None:
-    """Fingerprint the code that comes along with a stored value.
+def value_identities(stored: StoredValue) -> dict[str, str]:
+    """Identify the code that comes along with a stored value.
 
     A model's `predict` is code of its class, which no content hash covers: a pickle holds a class by name only.
     So what a downstream function receives counts by the libraries and the first-party code behind its type and
     behind everything that its pickle names.
 
     Returns:
-        A hash, or None where only Python's own types are involved.
+        A library's version or a hash of code for each name that the value refers to; nothing where only Python's own
+        types are involved.
     """
-    identities = {
-        identity
-        for reference in (stored.python_type, *stored.references)
-        if (identity := _identity(reference)) is not None
-    }
-    return digest(sorted(identities)) if identities else None
+    references = (stored.python_type, *stored.references)
+    return {reference: identity for reference in references if (identity := _identity(reference)) is not None}
+
+
+def _code(identities: Mapping[str, str]) -> str:
+    return digest(sorted(set(identities.values())))
+
+
+def _named(identities: Mapping[str, str]) -> dict[str, str]:
+    """Name what comes with a value for people: versions by library, short hashes by reference."""
+    named: dict[str, str] = {}
+    for reference, identity in identities.items():
+        library, known, version = identity.partition("==")
+        named |= {library: version} if known else {reference: identity[:12]}
+    return named
 
 
 def _identity(reference: str) -> str | None:

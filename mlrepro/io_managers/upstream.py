@@ -1,8 +1,9 @@
 """From an input of a step to the versions that it stands for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 
@@ -13,6 +14,23 @@ from mlrepro.io_managers.deferred import UpstreamVersion
 
 ALLOW_MISSING_PARTITIONS = "allow_missing_partitions"
 """Input metadata by which Dagster's own file IO managers skip partitions that are not there yet."""
+
+Ahead = Mapping[tuple[dg.AssetKey, str | None], tuple[str, UpstreamVersion | None]]
+"""What hits of this run will replay and Dagster's event log does not have yet.
+
+By asset and partition: the data version, and what is stored for it (None for an output without a value)."""
+
+_ahead: WeakKeyDictionary[StepExecutionContext, Ahead] = WeakKeyDictionary()
+
+
+def look_ahead_of_log(step_context: StepExecutionContext, ahead: Ahead) -> None:
+    """Let a step's inputs be what hits of the same run will have replayed when it starts."""
+    _ahead[step_context] = ahead
+
+
+def ahead_of_log(step_context: StepExecutionContext | None) -> Ahead:
+    """What was told by `look_ahead_of_log`; nothing for a step that really runs."""
+    return _ahead.get(step_context, {}) if step_context is not None else {}
 
 
 def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVersion, ...]:
@@ -32,13 +50,19 @@ def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVer
         UnknownVersionError: If the asset, or one of its partitions, is not in the store.
     """
     key = context.asset_key
+    ahead = {
+        partition: version for (asset, partition), (_, version) in ahead_of_log(step_of(context)).items() if asset == key
+    }
     if not context.has_asset_partitions:
-        return (_version(context, store, None, _data_version(context, key)),)
+        return (ahead.get(None) or _version(context, store, None, _data_version(context, key)),)
     partitions = [str(key) for key in context.asset_partition_keys]
-    known = data_versions_by_partition(context.instance, key, partitions) if _has_instance(context) else {}
+    in_log = [partition for partition in partitions if partition not in ahead]
+    known = data_versions_by_partition(context.instance, key, in_log) if in_log and _has_instance(context) else {}
     allow_missing = bool((context.definition_metadata or {}).get(ALLOW_MISSING_PARTITIONS))
 
     def find(partition: str) -> UpstreamVersion | None:
+        if (replayed := ahead.get(partition)) is not None:
+            return replayed
         try:
             return _version(context, store, partition, known.get(partition))
         except UnknownVersionError:
@@ -63,11 +87,17 @@ def dependency_version(step_context: StepExecutionContext, key: dg.AssetKey) -> 
     name = step_context.job_def.asset_layer.get_node_input_name(step_context.node_handle, key)
     if name is None or not step_context.has_asset_partitions_for_input(name):
         return data_version_of(step_context, key)
-    subset = step_context.asset_partitions_subset_for_input(name, require_valid_partitions=False)
-    versions = data_versions_by_partition(
-        step_context.instance, key, [str(each) for each in subset.get_partition_keys()]
-    )
-    return dict(versions) or None
+    return dict(partition_versions(step_context, key, name)) or None
+
+
+def partition_versions(step_context: StepExecutionContext, key: dg.AssetKey, input_name: str) -> dict[str, str]:
+    """Data version of each partition of an upstream asset that a step depends on."""
+    subset = step_context.asset_partitions_subset_for_input(input_name, require_valid_partitions=False)
+    ahead = ahead_of_log(step_context)
+    partitions = [str(each) for each in subset.get_partition_keys()]
+    versions = {each: ahead[key, each][0] for each in partitions if (key, each) in ahead}
+    in_log = [each for each in partitions if each not in versions]
+    return versions | dict(data_versions_by_partition(step_context.instance, key, in_log) if in_log else {})
 
 
 def data_version_of(step_context: StepExecutionContext, key: dg.AssetKey) -> str | None:

@@ -7,16 +7,19 @@ from mlrepro.versioning.code.fingerprint import (
     fingerprint,
     fingerprint_session,
 )
-from mlrepro.versioning.code.origin import PLATFORM, distribution_of, is_first_party
+from mlrepro.versioning.code.origin import PLATFORM, distribution_of, is_first_party, python_token
 from mlrepro.versioning.code.reference import reference, resolve_reference
 from mlrepro.versioning.code.report import CodeFingerprint, Report, Source
-from mlrepro.versioning.difference import Change, Evidence, differences
+from mlrepro.versioning.difference import READER, Change, Evidence, differences
 from mlrepro.versioning.environment import Environment, environment
 from mlrepro.versioning.input_hash import SCHEMA, InputHashParts, InputVersion, OutputDeclaration, input_hash
+from mlrepro.versioning.key_difference import key_changes
 from mlrepro.versioning.seeds import seed_everything
+from mlrepro.versioning.sentences import say, sentence
 
 __all__ = [
     "PLATFORM",
+    "READER",
     "SCHEMA",
     "Change",
     "CodeFingerprint",
@@ -38,7 +41,11 @@ __all__ = [
     "fingerprint_session",
     "input_hash",
     "is_first_party",
+    "key_changes",
+    "python_token",
     "reference",
     "resolve_reference",
+    "say",
     "seed_everything",
+    "sentence",
 ]

@@ -1,0 +1,181 @@
+"""Dagster's view of a step before anything is started for it: what its key is made of, without its resources."""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from typing import Any, Self
+
+import dagster as dg
+from dagster._core.definitions.input import InputDefinition
+from dagster._core.definitions.scoped_resources_builder import ScopedResourcesBuilder
+from dagster._core.execution.context.system import ExecutionData, PlanData, StepExecutionContext
+from dagster._core.execution.plan.inputs import (
+    FromDefaultValue,
+    FromLoadableAsset,
+    FromMultipleSourcesLoadSingleSource,
+    FromStepOutput,
+    StepInputSource,
+)
+from dagster._core.execution.plan.step import ExecutionStep
+from dagster._core.execution.resources_init import (
+    get_transitive_required_resource_keys,
+    resource_initialization_manager,
+)
+from dagster._core.log_manager import DagsterLogManager
+from dagster._core.system_config.objects import ResolvedRunConfig
+
+from mlrepro.io_managers import InputHashIOManager
+from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, DefersInputs
+from mlrepro.store import Store
+
+
+class StepsBeforeLaunch:
+    """Contexts for the steps of a run that nobody has started.
+
+    Of all resources only mlrepro's own IO managers are set up: they tell which store a step belongs to and what its
+    inputs stand for. Somebody's database or cluster is not touched to find out that a step need not run.
+
+    Args:
+        plan_data: The run and its plan.
+        log_manager: Where warnings go.
+        io_managers: The IO managers by resource key.
+    """
+
+    def __init__(self, plan_data: PlanData, log_manager: DagsterLogManager, io_managers: Mapping[str, Any]) -> None:
+        self.plan_data = plan_data
+        self.job_def = plan_data.job.get_definition()
+        self._log_manager = log_manager
+        self._io_managers = dict(io_managers)
+        self._execution_data = ExecutionData(
+            scoped_resources_builder=_SameForAll(self._io_managers),
+            resolved_run_config=_resolved(self.job_def, plan_data),
+            job_def=self.job_def,
+            repository_def=plan_data.job.get_repository_definition(),
+        )
+        self._opened: dict[str, Store] = {}
+
+    def context(self, step: ExecutionStep) -> StepExecutionContext:
+        """The step's context, as its process would have it."""
+        return StepExecutionContext(
+            plan_data=self.plan_data,
+            execution_data=self._execution_data,
+            log_manager=self._log_manager,
+            step=step,
+            output_capture=None,
+            known_state=self.plan_data.execution_plan.known_state,
+            event_loop=None,
+        )
+
+    def store(self, step_context: StepExecutionContext, outputs: list[str]) -> Store | None:
+        """The store that a step's outputs go to; None if any of them goes somewhere else."""
+        keys = {step_context.op_def.output_def_named(name).io_manager_key for name in outputs}
+        if len(keys) != 1:
+            return None
+        key = keys.pop()
+        manager = self._io_managers.get(key)
+        if not isinstance(manager, InputHashIOManager):
+            return None
+        if key not in self._opened:
+            self._opened[key] = manager.open_store(self.plan_data.instance)
+        return self._opened[key]
+
+    def inputs(self, step_context: StepExecutionContext) -> dict[str, Any] | None:
+        """What stands for each argument of a step; None where that takes loading a value.
+
+        Raises:
+            UnknownVersionError: If an upstream asset is not in the store.
+            AssetDefinitionError: If a source's file is not there.
+        """
+        found: dict[str, Any] = {}
+        for step_input in step_context.step.step_inputs:
+            definition = step_context.op_def.input_def_named(step_input.name)
+            if definition.dagster_type.is_nothing:
+                continue
+            source = step_input.source
+            if isinstance(source, FromDefaultValue):
+                found[step_input.name] = definition.default_value
+                continue
+            manager = self._io_managers.get(self._manager_key(step_context, definition, source) or "")
+            if not isinstance(manager, DefersInputs):
+                return None
+            context = step_context.for_input_manager(
+                definition.name, None, definition.metadata, definition.dagster_type, resources=step_context.resources
+            )
+            if not context.has_asset_key:
+                return None
+            found[step_input.name] = manager.deferred_input(context)
+        return found
+
+    def _manager_key(
+        self, step_context: StepExecutionContext, definition: InputDefinition, source: StepInputSource
+    ) -> str | None:
+        """Resource key of what would load an input: Dagster's own rule for each kind of source."""
+        if isinstance(source, FromMultipleSourcesLoadSingleSource):
+            source = source.source_to_load_from
+        if definition.input_manager_key:
+            return definition.input_manager_key
+        if isinstance(source, FromStepOutput):
+            return step_context.execution_plan.get_manager_key(source.step_output_handle, self.job_def)
+        if isinstance(source, FromLoadableAsset):
+            layer = self.job_def.asset_layer
+            asset = layer.get_asset_key_for_node_input(step_context.node_handle, definition.name)
+            return str(layer.get(asset).io_manager_key) if asset and layer.has(asset) else None
+        return None
+
+
+@contextmanager
+def steps_before_launch(plan_data: PlanData, log_manager: DagsterLogManager) -> Iterator[StepsBeforeLaunch]:
+    """Set up mlrepro's IO managers of a run, and nothing else of it."""
+    job_def = plan_data.job.get_definition()
+    definitions = job_def.get_required_resource_defs()
+    wanted = {key for key, definition in definitions.items() if defers_inputs(definition)}
+    manager = resource_initialization_manager(
+        resource_defs=definitions,
+        resource_configs=_resolved(job_def, plan_data).resources,
+        log_manager=log_manager,
+        execution_plan=None,
+        dagster_run=plan_data.dagster_run,
+        resource_keys_to_init=get_transitive_required_resource_keys(wanted, definitions),
+        instance=plan_data.instance,
+        emit_persistent_events=False,
+        event_loop=None,
+    )
+    list(manager.generate_setup_events())
+    try:
+        built: ScopedResourcesBuilder = manager.get_object()
+        yield StepsBeforeLaunch(plan_data, log_manager, built.build(wanted)._asdict())
+    finally:
+        list(manager.generate_teardown_events())
+
+
+def defers_inputs(definition: dg.ResourceDefinition) -> bool:
+    """Whether a resource is an IO manager that can say what an input stands for."""
+    kind = getattr(definition, "configurable_resource_cls", None)
+    return isinstance(definition, DeferringIOManagerDefinition) or (
+        isinstance(kind, type) and issubclass(kind, DefersInputs)
+    )
+
+
+def confirm(inputs: Mapping[str, Any]) -> None:
+    """Say that a step uses its inputs, as loading them would."""
+    for value in inputs.values():
+        if isinstance(value, Deferred):
+            value.confirm()
+
+
+class _SameForAll(ScopedResourcesBuilder):
+    """Hands the same resources to every step: building a class of its own for each takes longer than the look-up."""
+
+    built: Any
+
+    def __new__(cls, resources: Mapping[str, Any]) -> Self:
+        builder: Self = super().__new__(cls, resources, contains_generator=False)
+        builder.built = ScopedResourcesBuilder.build(builder, set(resources))
+        return builder
+
+    def build(self, required_resource_keys: AbstractSet[str] | None) -> Any:  # noqa: ARG002 -- Dagster's signature
+        return self.built
+
+
+def _resolved(job_def: dg.JobDefinition, plan_data: PlanData) -> ResolvedRunConfig:
+    return ResolvedRunConfig.build(job_def, plan_data.dagster_run.run_config)

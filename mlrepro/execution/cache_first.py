@@ -1,0 +1,156 @@
+"""`cache_first`: an executor that replays what is known, and lets another executor run the rest."""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster._core.event_api import EventLogCursor
+from dagster._core.events import DagsterEvent, EngineEventData
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.retries import RetryMode
+from dagster._core.execution.step_dependency_config import StepDependencyConfig
+from dagster._core.executor.base import Executor
+from dagster._core.executor.init import InitExecutorContext
+from dagster._core.executor.step_delegating import StepDelegatingExecutor
+from dagster._core.system_config.objects import ResolvedRunConfig
+from dagster._utils.error import serializable_error_info_from_exc_info
+from dagster._utils.interrupts import check_captured_interrupt
+
+from mlrepro.execution.before_launch import steps_before_launch
+from mlrepro.execution.event_log import RunEvents
+from mlrepro.execution.look_ahead import KnownStep, LookAhead, Outlook
+from mlrepro.execution.replay import ready_outputs, replay
+from mlrepro.execution.step_handler import CacheFirstStepHandler
+from mlrepro.io_managers.modes import VERIFY_TAG
+
+
+def cache_first(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+    """Wrap an executor so that steps whose results are known are never started.
+
+    Before the executor is asked to run anything, the run's plan is looked up level by level. Each hit is replayed as
+    the events that the step would have logged; the executor gets the rest. Its config, retries and concurrency limits
+    are its own.
+
+    Args:
+        executor: Any executor: `dagster.in_process_executor`, `dagster.multiprocess_executor`,
+            `dagster_k8s.k8s_job_executor`, …
+
+    Example:
+        >>> cache_first(dg.in_process_executor).name
+        'cache_first(in_process)'
+    """
+    inner_creation = executor.executor_creation_fn
+    assert inner_creation is not None, "an executor that can't be made can't run anything either"
+
+    def create(context: InitExecutorContext) -> Executor:
+        inner = inner_creation(context._replace(executor_def=executor))
+        if isinstance(inner, StepDelegatingExecutor):
+            inner._step_handler = CacheFirstStepHandler(inner._step_handler)  # there is no setter
+        return CacheFirstExecutor(inner)
+
+    return dg.ExecutorDefinition(
+        name=f"cache_first({executor.name})",
+        config_schema=executor.config_schema,  # type: ignore[arg-type]  # a schema that is made already will do
+        requirements=executor.get_requirements,
+        executor_creation_fn=create,
+        description=f"Replays steps whose results are known; the rest runs as in {executor.name}."
+        + (f"\n\n{executor.description}" if executor.description else ""),
+    )
+
+
+class CacheFirstExecutor(Executor):
+    """Replays hits, then hands what is left to another executor.
+
+    Args:
+        inner: The other executor.
+    """
+
+    def __init__(self, inner: Executor) -> None:
+        self.inner = inner
+
+    @property
+    def retries(self) -> RetryMode:
+        """The other executor's."""
+        return self.inner.retries
+
+    @property
+    def step_dependency_config(self) -> StepDependencyConfig:
+        """The other executor's."""
+        return self.inner.step_dependency_config
+
+    def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
+        """Replay the hits of a plan and execute the rest."""
+        left = execution_plan
+        # A run that is resumed told its hits before; a run that verifies computes on purpose.
+        if not plan_context.resume_from_failure and VERIFY_TAG not in plan_context.dagster_run.tags:
+            try:
+                hits = self._hits(plan_context)
+            except Exception:  # noqa: BLE001 -- a cache problem never fails a run: its steps look for themselves
+                hits = []
+                yield DagsterEvent.engine_event(
+                    plan_context,
+                    "The cache could not be looked up before steps are launched: each step looks for itself",
+                    EngineEventData(error=serializable_error_info_from_exc_info(sys.exc_info())),
+                )
+            if hits:
+                yield from self._replay(plan_context, execution_plan, hits)
+                left = _without(plan_context, execution_plan, hits)
+        if left.step_keys_to_execute:
+            yield from self.inner.execute(_with_plan(plan_context, left), left)
+
+    def _hits(self, plan_context: PlanOrchestrationContext) -> list[KnownStep]:
+        outlooks: list[Outlook] = []
+        with steps_before_launch(plan_context.plan_data, plan_context.log) as steps:
+            for level in LookAhead(steps).walk():
+                outlooks += level
+                if check_captured_interrupt():
+                    return []
+        return [outlook.known for outlook in outlooks if outlook.verdict == "hit" and outlook.known]
+
+    def _replay(
+        self, plan_context: PlanOrchestrationContext, plan: ExecutionPlan, hits: list[KnownStep]
+    ) -> Iterator[DagsterEvent]:
+        saved = sum(float(hit.hit.record["seconds"]) for hit in hits)
+        yield DagsterEvent.engine_event(
+            plan_context,
+            f"{len(hits)} of {len(plan.step_keys_to_execute)} steps are known and need not run: {saved:.1f} s saved",
+            EngineEventData(
+                metadata={"pid": str(os.getpid()), "hits": len(hits), "seconds_saved": saved},
+            ),
+        )
+        yield from replay(hits, RunEvents(plan_context))
+        if isinstance(self.inner, StepDelegatingExecutor):
+            # It follows the run's log from here on: what was replayed before is not news of a step that it launched.
+            self.inner._event_cursor = _end_of_log(plan_context)
+
+
+def _without(plan_context: PlanOrchestrationContext, plan: ExecutionPlan, hits: list[KnownStep]) -> ExecutionPlan:
+    """The plan of the steps that are left, which may load what was replayed."""
+    replayed = {hit.outputs.step_context.step.key for hit in hits}
+    job_def = plan_context.job.get_definition()
+    left = plan.build_subset_plan(
+        [key for key in plan.step_keys_to_execute if key not in replayed],
+        job_def,
+        ResolvedRunConfig.build(job_def, plan_context.run_config),
+    )
+    known = left.known_state
+    return left._replace(known_state=known._replace(ready_outputs=known.ready_outputs | ready_outputs(hits)))
+
+
+def _with_plan(plan_context: PlanOrchestrationContext, plan: ExecutionPlan) -> PlanOrchestrationContext:
+    """The context with another plan: the in-process executor reads it from there."""
+    return PlanOrchestrationContext(
+        plan_data=plan_context.plan_data._replace(execution_plan=plan),
+        log_manager=plan_context.log,
+        executor=plan_context.executor,
+        output_capture=plan_context.output_capture,
+        resume_from_failure=plan_context.resume_from_failure,
+    )
+
+
+def _end_of_log(plan_context: PlanOrchestrationContext) -> str | None:
+    newest: Any = plan_context.instance.get_records_for_run(plan_context.run_id, limit=1, ascending=False).records
+    return EventLogCursor.from_storage_id(newest[0].storage_id).to_string() if newest else None
