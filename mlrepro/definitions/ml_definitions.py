@@ -1,25 +1,32 @@
-"""`ml_definitions`: `Definitions` with mlrepro's IO manager filled in."""
+"""`ml_definitions`: `Definitions` with mlrepro's IO manager and executor filled in."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
+from mlrepro.execution.default_executor import default_executor
 from mlrepro.io_managers import InputHashIOManager
 from mlrepro.resources import ReproStore
 
 
 def ml_definitions(
-    *, store: ReproStore | None = None, resources: Mapping[str, Any] | None = None, **definitions: Any
+    *,
+    store: ReproStore | None = None,
+    resources: Mapping[str, Any] | None = None,
+    executor: dg.ExecutorDefinition | dg.Executor | None = None,
+    **definitions: Any,
 ) -> dg.Definitions:
-    """Make `Definitions` whose values go to the store.
+    """Make `Definitions` whose values go to the store, and whose runs skip what is known.
 
-    Whatever you give is left as it is; only the IO manager is filled in where ``resources`` has none. Each piece
-    can be used alone as well: ``Definitions(resources={"io_manager": InputHashIOManager()}, ...)``.
+    Whatever you give is left as it is. The IO manager is filled in where ``resources`` has none, and the executor where
+    there is none: Dagster's default, behind `cache_first`. Each piece can be used alone as well:
+    ``Definitions(resources={"io_manager": InputHashIOManager()}, executor=cache_first(...), ...)``.
 
     Args:
         store: The store. Default: the one that the environment names, see `ReproStore`.
         resources: As in `dagster.Definitions`.
+        executor: As in `dagster.Definitions`.
         **definitions: As in `dagster.Definitions`: ``assets``, ``jobs``, ``schedules``, ``sensors``, …
 
     Example:
@@ -32,4 +39,4 @@ def ml_definitions(
     """
     filled = dict(resources or {})
     filled.setdefault("io_manager", InputHashIOManager(store=store))
-    return dg.Definitions(resources=filled, **definitions)
+    return dg.Definitions(resources=filled, executor=executor or default_executor(), **definitions)

@@ -24,7 +24,9 @@ from dagster._core.execution.resources_init import (
 from dagster._core.log_manager import DagsterLogManager
 from dagster._core.system_config.objects import ResolvedRunConfig
 
+from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers import InputHashIOManager
+from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, DefersInputs
 from mlrepro.store import Store
 
@@ -39,16 +41,23 @@ class StepsBeforeLaunch:
         plan_data: The run and its plan.
         log_manager: Where warnings go.
         io_managers: The IO managers by resource key.
+        resolved: The run's config.
     """
 
-    def __init__(self, plan_data: PlanData, log_manager: DagsterLogManager, io_managers: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        plan_data: PlanData,
+        log_manager: DagsterLogManager,
+        io_managers: Mapping[str, Any],
+        resolved: ResolvedRunConfig,
+    ) -> None:
         self.plan_data = plan_data
         self.job_def = plan_data.job.get_definition()
         self._log_manager = log_manager
         self._io_managers = dict(io_managers)
         self._execution_data = ExecutionData(
             scoped_resources_builder=_SameForAll(self._io_managers),
-            resolved_run_config=_resolved(self.job_def, plan_data),
+            resolved_run_config=resolved,
             job_def=self.job_def,
             repository_def=plan_data.job.get_repository_definition(),
         )
@@ -65,6 +74,27 @@ class StepsBeforeLaunch:
             known_state=self.plan_data.execution_plan.known_state,
             event_loop=None,
         )
+
+    def asset_keys(self, step: ExecutionStep) -> list[dg.AssetKey]:
+        """Keys of the assets that a step computes in this run, in the order of its outputs."""
+        layer = self.job_def.asset_layer
+        selected = layer.get_selected_entity_keys_for_node(step.node_handle)
+        found = [layer.get_asset_key_for_node_output(step.node_handle, output.name) for output in step.step_outputs]
+        return [key for key in found if key is not None and key in selected]
+
+    def check_keys(self, step: ExecutionStep) -> list[dg.AssetCheckKey]:
+        """Keys of the asset checks that a step makes in this run."""
+        layer = self.job_def.asset_layer
+        selected = layer.get_selected_entity_keys_for_node(step.node_handle)
+        return sorted((key for key in selected if isinstance(key, dg.AssetCheckKey)), key=lambda key: key.name)
+
+    def store_of(self, step: ExecutionStep) -> Store | None:
+        """The store of a step of mlrepro's own; None for any other."""
+        computation = computation_of(self.job_def.get_node(step.node_handle).definition)
+        if computation is None:
+            return None
+        context = self.context(step)
+        return self.store(context, StepOutputs(context, computation).assets())
 
     def store(self, step_context: StepExecutionContext, outputs: list[str]) -> Store | None:
         """The store that a step's outputs go to; None if any of them goes somewhere else."""
@@ -124,14 +154,23 @@ class StepsBeforeLaunch:
 
 
 @contextmanager
-def steps_before_launch(plan_data: PlanData, log_manager: DagsterLogManager) -> Iterator[StepsBeforeLaunch]:
-    """Set up mlrepro's IO managers of a run, and nothing else of it."""
+def steps_before_launch(
+    plan_data: PlanData, log_manager: DagsterLogManager, resolved: ResolvedRunConfig | None = None
+) -> Iterator[StepsBeforeLaunch]:
+    """Set up mlrepro's IO managers of a run, and nothing else of it.
+
+    Args:
+        plan_data: The run and its plan.
+        log_manager: Where warnings go.
+        resolved: The run's config, where it is resolved already.
+    """
     job_def = plan_data.job.get_definition()
+    resolved = resolved or ResolvedRunConfig.build(job_def, plan_data.dagster_run.run_config)
     definitions = job_def.get_required_resource_defs()
     wanted = {key for key, definition in definitions.items() if defers_inputs(definition)}
     manager = resource_initialization_manager(
         resource_defs=definitions,
-        resource_configs=_resolved(job_def, plan_data).resources,
+        resource_configs=resolved.resources,
         log_manager=log_manager,
         execution_plan=None,
         dagster_run=plan_data.dagster_run,
@@ -143,7 +182,7 @@ def steps_before_launch(plan_data: PlanData, log_manager: DagsterLogManager) -> 
     list(manager.generate_setup_events())
     try:
         built: ScopedResourcesBuilder = manager.get_object()
-        yield StepsBeforeLaunch(plan_data, log_manager, built.build(wanted)._asdict())
+        yield StepsBeforeLaunch(plan_data, log_manager, built.build(wanted)._asdict(), resolved)
     finally:
         list(manager.generate_teardown_events())
 
@@ -175,7 +214,3 @@ class _SameForAll(ScopedResourcesBuilder):
 
     def build(self, required_resource_keys: AbstractSet[str] | None) -> Any:  # noqa: ARG002 -- Dagster's signature
         return self.built
-
-
-def _resolved(job_def: dg.JobDefinition, plan_data: PlanData) -> ResolvedRunConfig:
-    return ResolvedRunConfig.build(job_def, plan_data.dagster_run.run_config)

@@ -22,6 +22,7 @@ from dagster._utils.interrupts import check_captured_interrupt
 from mlrepro.execution.before_launch import steps_before_launch
 from mlrepro.execution.event_log import RunEvents
 from mlrepro.execution.look_ahead import KnownStep, LookAhead, Outlook
+from mlrepro.execution.plain_results import PlainResults
 from mlrepro.execution.replay import ready_outputs, replay
 from mlrepro.execution.step_handler import CacheFirstStepHandler
 from mlrepro.io_managers.modes import VERIFY_TAG
@@ -99,7 +100,8 @@ class CacheFirstExecutor(Executor):
                 yield from self._replay(plan_context, execution_plan, hits)
                 left = _without(plan_context, execution_plan, hits)
         if left.step_keys_to_execute:
-            yield from self.inner.execute(_with_plan(plan_context, left), left)
+            running = self.inner.execute(_with_plan(plan_context, left), left)
+            yield from PlainResults(plan_context, left).follow(running)
 
     def _hits(self, plan_context: PlanOrchestrationContext) -> list[KnownStep]:
         outlooks: list[Outlook] = []

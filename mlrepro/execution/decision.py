@@ -10,20 +10,23 @@ from mlrepro.io_managers.modes import Mode, cache_mode
 from mlrepro.store import Store
 
 
-def decide(outputs: StepOutputs, store: Store, key: StepKey) -> Hit | Miss:
+def decide(outputs: StepOutputs, store: Store, key: StepKey, *, check_values: bool = True) -> Hit | Miss:
     """Look the result of a step up, as its run, its process and its author ask for it.
 
     Args:
         outputs: The step's outputs.
         store: Where results are.
         key: The step's key.
+        check_values: Whether a hit's values have to be in the store, see `look_up`.
 
     Returns:
         A hit that covers everything that the run selected of the step, or why it computes.
     """
     if (not_looked := reason_not_to_look(outputs)) is not None:
         return not_looked
-    found = look_up(store, key, outputs.computation.cache, _mode(outputs), outputs.selected())
+    found = look_up(
+        store, key, outputs.computation.cache, _mode(outputs), outputs.selected(), check_values=check_values
+    )
     if isinstance(found, Hit) and (missing := outputs.selected_checks() - set(_check_names(found.record))):
         return Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)
     return found

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import dagster as dg
 from dagster._core.definitions.data_version import (
@@ -14,13 +14,15 @@ from dagster._core.definitions.data_version import (
 from dagster._core.events import DagsterEventType
 from dagster._core.execution.context.data_version_cache import InputAssetVersionInfo
 from dagster._core.execution.context.system import StepExecutionContext
+from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.step import ExecutionStep
 
 from mlrepro.errors import MlreproError
 from mlrepro.execution.before_launch import StepsBeforeLaunch
 from mlrepro.execution.decision import decide, reason_not_to_look
+from mlrepro.execution.declared import computation_for
 from mlrepro.execution.step_outputs import StepOutputs
-from mlrepro.io_managers.computation import Computation, computation_of
+from mlrepro.io_managers.computation import Computation
 from mlrepro.io_managers.deferred import UpstreamVersion
 from mlrepro.io_managers.key import StepKey, step_key
 from mlrepro.io_managers.lookup import Hit, Miss
@@ -44,12 +46,14 @@ class Outlook:
             yield. ``unknown``: only the step itself can tell.
         reason: Why, in words; empty for a hit.
         known: For a hit, or a step that has to compute: what was found out about it.
+        waits_for: Keys of the steps before it that are no hits.
     """
 
     step: ExecutionStep
     verdict: Verdict
     reason: str = ""
     known: "KnownStep | None" = None
+    waits_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,17 @@ class LookAhead:
 
     Attributes:
         steps: The steps, not started.
+        check_values: Whether a hit's values have to be in the store. Without, each hit is a request less for each of
+            its blobs: for a plan, which a run makes again before it replays anything.
         ahead: What the hits found so far will have replayed, by asset and partition.
         outlooks: What was found out, by step key, in the order of the plan.
     """
 
     steps: StepsBeforeLaunch
+    check_values: bool = True
     ahead: dict[tuple[dg.AssetKey, str | None], tuple[str, UpstreamVersion | None]] = field(default_factory=dict)
     outlooks: dict[str, Outlook] = field(default_factory=dict)
+    _newest_ahead: dict[dg.AssetKey, str] = field(default_factory=dict)
     _sessions: dict[tuple[str, ...], FingerprintSession] = field(default_factory=dict)
     _in_log: dict[dg.AssetKey, InputAssetVersionInfo | None] = field(default_factory=dict)
 
@@ -100,8 +108,8 @@ class LookAhead:
             The outlooks of a level.
         """
         plan = self.steps.plan_data.execution_plan
-        levels = plan.get_steps_to_execute_by_level()
         dependencies = plan.get_executable_step_deps()
+        levels = _levels(plan, dependencies)
         self._fetch_versions_in_log([step for level in levels for step in level])
         with ThreadPoolExecutor(max_workers=CONCURRENT_LOOK_UPS) as pool:
             for level in levels:
@@ -109,11 +117,11 @@ class LookAhead:
                 for step in level:
                     open_steps = [key for key in sorted(dependencies[step.key]) if self.outlooks[key].verdict != "hit"]
                     if open_steps:
-                        waiting.append(Outlook(step, "depends", f"depends on what {_names(open_steps)} yields"))
+                        waiting.append(Outlook(step, "depends", f"depends on what {_names(open_steps)} yields", waits_for=tuple(open_steps)))
                         continue
                     prepared = self._prepare(step)
                     # keys are made here, one after the other: they are Python's work; the store is asked meanwhile
-                    waiting.append(prepared if isinstance(prepared, Outlook) else pool.submit(_look_up, *prepared))
+                    waiting.append(prepared if isinstance(prepared, Outlook) else pool.submit(_look_up, *prepared, check_values=self.check_values))
                 done = [each if isinstance(each, Outlook) else each.result() for each in waiting]
                 for outlook in done:
                     self.outlooks[outlook.step.key] = outlook
@@ -126,21 +134,31 @@ class LookAhead:
         prepared = self._prepare(step)
         return prepared if isinstance(prepared, Outlook) else _look_up(*prepared)
 
-    def _prepare(self, step: ExecutionStep) -> Outlook | tuple[StepOutputs, Store, StepKey, Mapping[str, Any]]:
+    def know(self, step: ExecutionStep) -> KnownStep | Outlook:
+        """Find a step's key, though it computes whatever the store holds."""
+        prepared = self._prepare(step, declined=True)
+        if isinstance(prepared, Outlook):
+            return prepared
+        outputs, store, key, inputs = prepared
+        return KnownStep(outputs, store, key, inputs, decide(outputs, store, key))
+
+    def _prepare(
+        self, step: ExecutionStep, *, declined: bool = False
+    ) -> Outlook | tuple[StepOutputs, Store, StepKey, Mapping[str, Any]]:
         """Find a step's key, or why only the step itself can."""
         job_def = self.steps.job_def
-        computation = computation_of(job_def.get_node(step.node_handle).definition)
-        if computation is None:
-            return Outlook(step, "unknown", "not an @ml_asset")
         if job_def.get_all_hooks_for_handle(step.node_handle):
             return Outlook(step, "unknown", "its hooks run in the step")
         context = self.steps.context(step)
+        computation = computation_for(context)
+        if computation is None:
+            return Outlook(step, "unknown", "neither an @ml_asset nor an @asset with a code_version")
         outputs = StepOutputs(context, computation)
         store = self.steps.store(context, outputs.assets())
         if store is None:
             return Outlook(step, "unknown", "its values go to another IO manager")
-        if (declined := reason_not_to_look(outputs)) is not None:
-            return Outlook(step, "run", declined.reason)
+        if not declined and (not_looked := reason_not_to_look(outputs)) is not None:
+            return Outlook(step, "run", not_looked.reason)
         self._give_versions(context)
         try:
             inputs = self.steps.inputs(context)
@@ -159,12 +177,11 @@ class LookAhead:
     def _fetch_versions_in_log(self, steps: list[ExecutionStep]) -> None:
         """Take the newest events of all assets that the run only reads, in one call rather than one a step."""
         layer = self.steps.job_def.asset_layer
-        contexts = [self.steps.context(step) for step in steps]
-        own = {key for context in contexts for key in context.get_output_asset_keys()}
+        own = {key for step in steps for key in self.steps.asset_keys(step)}
         parents = {parent for key in own if layer.has(key) for parent in layer.get(key).parent_keys}
         plain = [key for key in sorted(parents - own) if not (layer.has(key) and layer.get(key).is_partitioned)]
-        if contexts and plain:
-            cache = contexts[0]._data_version_cache
+        if plain:
+            cache = self.steps.context(steps[0])._data_version_cache
             cache._fetch_input_asset_version_info(plain)
             self._in_log = dict(cache.input_asset_version_info)
 
@@ -174,9 +191,8 @@ class LookAhead:
         layer = context.job_def.asset_layer
         cache = context._data_version_cache
         own = context.get_output_asset_keys()
-        replayed = {asset for asset, _ in self.ahead}
         for parent in {parent for key in own if layer.has(key) for parent in layer.get(key).parent_keys} - own:
-            if parent in replayed:
+            if parent in self._newest_ahead:
                 cache.input_asset_version_info[parent] = self._version_ahead(context, parent)
             elif parent in self._in_log:
                 cache.input_asset_version_info[parent] = self._in_log[parent]
@@ -184,7 +200,7 @@ class LookAhead:
 
     def _version_ahead(self, context: StepExecutionContext, parent: dg.AssetKey) -> InputAssetVersionInfo:
         """The version of an upstream asset that a hit of this run replays, as Dagster would tell it afterwards."""
-        version = next(version for (asset, _), (version, _) in reversed(self.ahead.items()) if asset == parent)
+        version = self._newest_ahead[parent]
         name = context.job_def.asset_layer.get_node_input_name(context.node_handle, parent)
         if name and context.has_asset_partitions_for_input(name):
             by_partition = partition_versions(context, parent, name)
@@ -217,15 +233,18 @@ class LookAhead:
                     else None
                 )
                 self.ahead[asset, partition] = (output["data_version"], version)
+                self._newest_ahead[asset] = output["data_version"]
 
 
 NOT_IN_LOG = -1
 """Stands for the place in the event log of an event that is still to be written."""
 
 
-def _look_up(outputs: StepOutputs, store: Store, key: StepKey, inputs: Mapping[str, Any]) -> Outlook:
+def _look_up(
+    outputs: StepOutputs, store: Store, key: StepKey, inputs: Mapping[str, Any], *, check_values: bool = True
+) -> Outlook:
     step = outputs.step_context.step
-    found = decide(outputs, store, key)
+    found = decide(outputs, store, key, check_values=check_values)
     known = KnownStep(outputs, store, key, inputs, found)
     if isinstance(found, Miss):
         return Outlook(step, "run", found.reason, known)
@@ -247,13 +266,40 @@ def _only_in_step(outputs: StepOutputs, hit: Hit) -> str | None:
     ):
         return "steps after it are skipped with its optional outputs"
     definition = outputs.step_context.assets_def
-    blocking = {spec.name for spec in definition.check_specs if spec.blocking} if definition else set()
+    assert definition is not None, "only an asset's function is wrapped"
+    blocking = {(spec.asset_key, spec.name) for spec in definition.check_specs if spec.blocking}
     if any(
-        check["name"] in blocking and not check["passed"] and check["severity"] == "ERROR"
+        (definition.node_keys_by_output_name[check["output"]], check["name"]) in blocking
+        and not check["passed"]
+        and check["severity"] == "ERROR"
         for check in hit.record["checks"]
     ):
         return "a blocking check failed"
     return None
+
+
+def _levels(plan: ExecutionPlan, dependencies: Mapping[str, set[str]]) -> list[list[ExecutionStep]]:
+    """Steps level by level: each one level above the highest that it depends on, by key within a level.
+
+    As Dagster's own list of levels, which goes through all steps that are left once a level.
+    """
+    depths: dict[str, int] = {}
+    waiting = list(dependencies)
+    while waiting:
+        key = waiting[-1]
+        if key in depths:
+            waiting.pop()
+            continue
+        before = [each for each in dependencies[key] if each not in depths]
+        if before:
+            waiting += before
+            continue
+        depths[key] = 1 + max((depths[each] for each in dependencies[key]), default=-1)
+        waiting.pop()
+    levels: list[list[ExecutionStep]] = [[] for _ in range(1 + max(depths.values(), default=-1))]
+    for key in sorted(depths):
+        levels[depths[key]].append(cast("ExecutionStep", plan.step_dict_by_key[key]))
+    return levels
 
 
 def _names(steps: list[str]) -> str:

@@ -104,7 +104,8 @@ def _provenance(hit: KnownStep) -> dict[dg.AssetKey, tuple[DataVersion, int | No
     context = hit.outputs.step_context
     layer = context.job_def.asset_layer
     own = context.get_output_asset_keys()
-    parents = {parent for key in own for parent in layer.get(key).parent_keys} - own
+    # an asset that depends on its own earlier partitions was made by an earlier run, unlike others of the same step
+    parents = {parent for key in own for parent in layer.get(key).parent_keys if parent == key or parent not in own}
     found = {}
     for parent in parents:
         info = context.maybe_fetch_and_get_input_asset_version_info(parent)
@@ -188,7 +189,7 @@ def _materializations(
             DataVersion(output["data_version"]),
             layer.get(asset).code_version or context.run_id,
             provenance,  # type: ignore[arg-type]
-            data_version_is_user_provided=True,
+            data_version_is_user_provided=not output.get("derived"),
         ),
         **(output.get("tags") or {}),
     }
@@ -222,5 +223,8 @@ def _check_events(
     if result.asset_key is not None:
         context.wipe_input_asset_version_info(result.asset_key)
     evaluation = result.to_asset_check_evaluation(context)
-    yield _output_event(hit, step, hit.outputs.output_of_check(check["name"]), {})
+    definition = context.assets_def
+    assert definition is not None, "only an asset's function makes checks"
+    output = definition.get_output_name_for_asset_check_key(evaluation.asset_check_key)
+    yield _output_event(hit, step, output, {})
     yield DagsterEvent.asset_check_evaluation(step, evaluation)

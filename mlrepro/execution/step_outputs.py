@@ -101,21 +101,22 @@ class StepOutputs:
     def read_checks(self, event: Any) -> list[dict[str, Any]]:
         """Read the check results that an event carries, as a record keeps them."""
         results = event.check_results if isinstance(event, dg.MaterializeResult) else [event]
-        kept = []
-        for result in results or ():
-            if isinstance(result, dg.AssetCheckResult):
-                evaluation = result.to_asset_check_evaluation(self.step_context)
-                kept.append(
-                    {
-                        "name": evaluation.check_name,
-                        "output": self._output_of(evaluation.asset_key),
-                        "passed": evaluation.passed,
-                        "severity": evaluation.severity.value,
-                        "description": evaluation.description,
-                        "metadata": metadata_to_json(evaluation.metadata),
-                    }
-                )
-        return kept
+        return [
+            self.read_evaluation(result.to_asset_check_evaluation(self.step_context))
+            for result in results or ()
+            if isinstance(result, dg.AssetCheckResult)
+        ]
+
+    def read_evaluation(self, evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
+        """Read a check's evaluation, as a record keeps it."""
+        return {
+            "name": evaluation.check_name,
+            "output": self._output_of(evaluation.asset_key),
+            "passed": evaluation.passed,
+            "severity": evaluation.severity.value,
+            "description": evaluation.description,
+            "metadata": metadata_to_json(evaluation.metadata),
+        }
 
     def check_result(self, check: Mapping[str, Any]) -> dg.AssetCheckResult:
         """Make the event that repeats a recorded check."""

@@ -139,7 +139,7 @@ class StepRun:
     def _replay(self, store: Store, key: StepKey, hit: Hit, values: Mapping[str, Any]) -> Iterator[Any]:
         record = hit.record
         versions = append_versions(self.step_context, store, key, record)
-        self.step_context.log.info(hit.describe())
+        self.step_context.log.info(f"hit: {hit.describe()}")
         for name, value in values.items():
             output = record["outputs"][name]
             # what a person looks for first stands first

@@ -55,9 +55,12 @@ class Computation:
     def sees_partition(self, code: CodeFingerprint) -> bool:
         """Whether the function could learn which partition it computes.
 
-        Only a function that takes the context, or reaches for it through Dagster, can. For any other the
-        partition key can't change the result, so that partitions with equal inputs share one.
+        For one that can't, the partition key can't change the result, so that partitions with equal inputs share one.
         """
+        return self.sees_context(code)
+
+    def sees_context(self, code: CodeFingerprint) -> bool:
+        """Whether the function takes Dagster's context, or reaches for it through Dagster."""
         return self.takes_context or any(
             name.split(".", 1)[0] == "dagster" and (name == "dagster" or "Context" in name or "._" in name)
             for name in code.names

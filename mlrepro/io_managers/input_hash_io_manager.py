@@ -1,10 +1,12 @@
 """`InputHashIOManager`: values go to the store by content, and come from it by version."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from mlrepro.catalog.history import append_version
 from mlrepro.dagster_internals import StepExecutionContext
@@ -19,6 +21,9 @@ from mlrepro.io_managers.upstream import upstream_versions
 from mlrepro.resources import ReproStore
 from mlrepro.store import Store, StoredValue, loads_as
 from mlrepro.versioning import canonical_json
+
+_VARIABLES = ("MLREPRO_STORE", "MLREPRO_SCOPE", "DAGSTER_HOME")
+"""What tells where the store is, beside the resource."""
 
 _stored_outputs: WeakKeyDictionary[StepExecutionContext, set[str]] = WeakKeyDictionary()
 
@@ -48,6 +53,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
     """
 
     store: ReproStore
+    _opened: dict[tuple[str | None, ...], Store] = PrivateAttr(default_factory=dict)
 
     def __init__(self, store: ReproStore | None = None, **data: Any) -> None:
         # Dagster passes None for a nested resource that is not given, and so never reaches a field's default
@@ -55,7 +61,12 @@ class InputHashIOManager(dg.ConfigurableIOManager):
 
     def open_store(self, instance: dg.DagsterInstance | None = None) -> Store:
         """Open the store; a Dagster instance tells the folder where nothing else does."""
-        return self.store.open(instance_folder=instance.root_directory if instance else None)
+        folder = instance.root_directory if instance else None
+        # a client of a bucket takes milliseconds to make, and brings connections of its own
+        asked = (folder, *map(os.environ.get, _VARIABLES))
+        if (opened := self._opened.get(asked)) is None:
+            opened = self._opened[asked] = self.store.open(instance_folder=folder)
+        return opened
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Store a value, append it to its asset's history, and make its content hash the data version."""

@@ -134,7 +134,7 @@ def partitions_of(step_context: StepExecutionContext) -> tuple[str, ...] | None:
     for output in step_context.step.step_outputs:
         if output.properties.asset_check_key is None and step_context.has_asset_partitions_for_output(output.name):
             handle = StepOutputHandle(step_context.step.key, output.name)
-            # a key of several dimensions is a str of its own class; Dagster hands static keys over in the order of a set
+            # A key of several dimensions is a str of its own class. Static keys come in the order of a set.
             return tuple(sorted(str(key) for key in step_context.get_output_context(handle).asset_partition_keys))
     return None
 

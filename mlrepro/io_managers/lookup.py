@@ -25,9 +25,9 @@ class Hit:
     scope: str
 
     def describe(self) -> str:
-        """Say in a line whose result it is: ``hit: computed by ana in run 1f3a on 2026-11-02; 12.0 s saved``."""
+        """Say in a line whose result it is: ``computed by ana in run 1f3a on 2026-11-02; 12.0 s saved``."""
         return (
-            f"hit: computed by {self.record['who']} in run {self.record['run_id']} on {self.record['started'][:10]};"
+            f"computed by {self.record['who']} in run {self.record['run_id']} on {self.record['started'][:10]};"
             f" {self.record['seconds']:.1f} s saved"
         )
 
@@ -52,7 +52,9 @@ class Miss:
     unknown: bool = False
 
 
-def look_up(store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Collection[str]) -> Hit | Miss:
+def look_up(
+    store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Collection[str], *, check_values: bool = True
+) -> Hit | Miss:
     """Look the result of a step up.
 
     Args:
@@ -61,9 +63,11 @@ def look_up(store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Colle
         cache: What the asset's author said.
         mode: What the run or the process asked for.
         outputs: Names of the outputs that the run selected.
+        check_values: Whether a hit's values have to be in the store: a request a blob. Who only shows what a run
+            would do can leave that to the run.
 
     Returns:
-        A hit only if every selected output is in the record, and its blobs are in the store.
+        A hit only if every selected output is in the record, and its blobs are in the store where that is checked.
     """
     if (not_asked := declined(cache, mode)) is not None:
         return not_asked
@@ -84,6 +88,8 @@ def look_up(store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Colle
     recorded = found.record["outputs"]
     if missing := sorted(set(outputs) - set(recorded) - set(found.record.get("skipped", ()))):
         return Miss(f"the result lacks the outputs {', '.join(missing)}", supersedes=True)
+    if not check_values:
+        return Hit(found.record, found.scope)
     try:
         lost = [
             (name, stored.content_hash)

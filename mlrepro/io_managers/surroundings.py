@@ -39,7 +39,7 @@ def surroundings(step_context: StepExecutionContext, computation: Computation, c
     another result under another name. Which attributes it asks for is read from its source; one that hands the context
     on may ask for any.
     """
-    if not computation.sees_partition(code):
+    if not computation.sees_context(code):
         return None
     if computation.takes_context and _asks_only_harmless(computation.fn) and not _reaches_context(code):
         return None

@@ -51,7 +51,9 @@ def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVer
     """
     key = context.asset_key
     ahead = {
-        partition: version for (asset, partition), (_, version) in ahead_of_log(step_of(context)).items() if asset == key
+        partition: version
+        for (asset, partition), (_, version) in ahead_of_log(step_of(context)).items()
+        if asset == key
     }
     if not context.has_asset_partitions:
         return (ahead.get(None) or _version(context, store, None, _data_version(context, key)),)

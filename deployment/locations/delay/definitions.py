@@ -14,6 +14,4 @@ defs = ml_definitions(
     ),
     jobs=[dg.define_asset_job("everything")],
     store=ReproStore(scope="delay"),
-    # the steps are short: starting a process for each would take longer than most of them
-    executor=dg.in_process_executor,
 )
