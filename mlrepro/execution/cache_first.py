@@ -19,6 +19,7 @@ from dagster._core.system_config.objects import ResolvedRunConfig
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster._utils.interrupts import check_captured_interrupt
 
+from mlrepro.errors import AssetDefinitionError
 from mlrepro.execution.before_launch import steps_before_launch
 from mlrepro.execution.event_log import RunEvents
 from mlrepro.execution.look_ahead import KnownStep, LookAhead, Outlook
@@ -28,7 +29,7 @@ from mlrepro.execution.step_handler import CacheFirstStepHandler
 from mlrepro.io_managers.modes import VERIFY_TAG
 
 
-def cache_first(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+def cache_first(executor: dg.ExecutorDefinition | dg.Executor) -> dg.ExecutorDefinition:
     """Wrap an executor so that steps whose results are known are never started.
 
     Before the executor is asked to run anything, the run's plan is looked up level by level. Each hit is replayed as
@@ -37,28 +38,37 @@ def cache_first(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
 
     Args:
         executor: Any executor: `dagster.in_process_executor`, `dagster.multiprocess_executor`,
-            `dagster_k8s.k8s_job_executor`, …
+            `dagster_k8s.k8s_job_executor`, … Wrapping twice is the same as wrapping once.
+
+    Raises:
+        AssetDefinitionError: If it is no executor.
 
     Example:
         >>> cache_first(dg.in_process_executor).name
         'cache_first(in_process)'
     """
-    inner_creation = executor.executor_creation_fn
-    assert inner_creation is not None, "an executor that can't be made can't run anything either"
+    definition = dg.ExecutorDefinition.hardcoded_executor(executor) if isinstance(executor, dg.Executor) else executor
+    if not isinstance(definition, dg.ExecutorDefinition) or definition.executor_creation_fn is None:
+        raise AssetDefinitionError(
+            f"cache_first(...) takes an executor, such as dagster.in_process_executor, not {executor!r}"
+        )
+    make = definition.executor_creation_fn
 
     def create(context: InitExecutorContext) -> Executor:
-        inner = inner_creation(context._replace(executor_def=executor))
-        if isinstance(inner, StepDelegatingExecutor):
+        inner = make(context._replace(executor_def=definition))
+        if isinstance(inner, CacheFirstExecutor):
+            return inner
+        if isinstance(inner, StepDelegatingExecutor) and not isinstance(inner._step_handler, CacheFirstStepHandler):
             inner._step_handler = CacheFirstStepHandler(inner._step_handler)  # there is no setter
         return CacheFirstExecutor(inner)
 
     return dg.ExecutorDefinition(
-        name=f"cache_first({executor.name})",
-        config_schema=executor.config_schema,  # type: ignore[arg-type]  # a schema that is made already will do
-        requirements=executor.get_requirements,
+        name=definition.name if definition.name.startswith("cache_first(") else f"cache_first({definition.name})",
+        config_schema=definition.config_schema,  # type: ignore[arg-type]  # a schema that is made already will do
+        requirements=definition.get_requirements,
         executor_creation_fn=create,
-        description=f"Replays steps whose results are known; the rest runs as in {executor.name}."
-        + (f"\n\n{executor.description}" if executor.description else ""),
+        description=f"Replays steps whose results are known; the rest runs as in {definition.name}."
+        + (f"\n\n{definition.description}" if definition.description else ""),
     )
 
 

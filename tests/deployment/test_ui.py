@@ -109,7 +109,7 @@ def test_pressing_materialize_on_a_shared_asset_finds_the_other_teams_result(tmp
         page.get_by_text("Launched run").wait_for()
         page.get_by_role("link", name="View").or_(page.get_by_role("button", name="View")).first.click()
         page.get_by_text("Success", exact=True).first.wait_for()
-        page.get_by_text("hit: computed by ana").first.wait_for()
+        page.get_by_text("without running it: computed by ana").first.wait_for()
 
         page.goto(f"{address}/assets/aircraft/clean_flights?view=events")
         for name, value in {"mlrepro/cache": "hit", "mlrepro/computed_by": "ana", "mlrepro/scope": "shared"}.items():
