@@ -45,6 +45,7 @@ class Outcome:
         asset: Its key.
         hit: Whether its result came from the store.
         by: Who computed the result, in this run or an earlier one.
+        why: What made it run, or whose result it is.
         seconds: How long the step took.
         saved: How long the computation took that the hit stands for.
     """
@@ -52,6 +53,7 @@ class Outcome:
     asset: str
     hit: bool
     by: str
+    why: str
     seconds: float
     saved: float
 
@@ -255,10 +257,12 @@ def outcomes_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Ou
         materialization = event.step_materialization_data.materialization
         facts = {name: value.value for name, value in materialization.metadata.items()}
         hit = facts["mlrepro/cache"] == "hit"
+        by = str(facts["mlrepro/computed_by"]) if hit else run.tags["user"]
         yield Outcome(
             asset=materialization.asset_key.to_user_string(),
             hit=hit,
-            by=str(facts["mlrepro/computed_by"]) if hit else run.tags["user"],
+            by=by,
+            why=f"computed by {by}" if hit else str(facts["mlrepro/because"]),
             seconds=seconds[str(event.step_key)],
             saved=float(str(facts["mlrepro/seconds_saved"])) if hit else 0.0,
         )
@@ -270,7 +274,7 @@ def print_outcomes(step: Step) -> None:
         {
             "asset": outcome.asset,
             "outcome": "hit" if outcome.hit else "ran",
-            "computed by": outcome.by,
+            "why": outcome.why,
             "seconds": outcome.seconds,
             "seconds saved": outcome.saved if outcome.hit else None,
         }

@@ -108,7 +108,9 @@ def _say_versions(name: str, before: Any, after: Any) -> str:
     if "partitions" in before:
         return _say_partitions(before["partitions"], after.get("partitions") or {})
     if before["asset"] == after["asset"]:
-        asset = f"{after['asset']} " if after["asset"] not in (None, name) else ""
+        # an argument is usually called like the asset, which may stand under a prefix
+        same = after["asset"] is None or after["asset"].rpartition("/")[2] == name
+        asset = "" if same else f"{after['asset']} "
     else:
         asset, before = "", {**before, "named": before["asset"]}
         after = {**after, "named": after["asset"]}

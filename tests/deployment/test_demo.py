@@ -44,6 +44,9 @@ def test_the_demo_runs_what_it_says_and_nothing_else(tmp_path: Path) -> None:
     assert {steps[1][asset] for asset in shared} == {("hit", "ana")}
     assert steps[3]["aircraft/flight_features"] == ("hit", "ana")
     assert steps[4]["aircraft/risk_model"] == ("hit", "bob")
+    assert steps[0]["delay/arrival_model"] == ("ran", "first result of this asset")
+    assert steps[3]["delay/flight_features"] == ("ran", "`RECENT_MINUTES` in common/traffic.py changed")
+    assert steps[3]["delay/arrival_model"] == ("ran", "input flight_features: v1 -> v2")
 
     metrics = {
         name: (float(v1), float(v2)) for name, v1, v2 in re.findall(r"(\w+) +([\d.]+) +([\d.]+)$", done.stdout, re.M)
@@ -60,13 +63,13 @@ def test_the_demo_runs_what_it_says_and_nothing_else(tmp_path: Path) -> None:
 
 
 def rows(section: str) -> dict[str, tuple[str, str]]:
-    """Outcome and author of each asset in a step's table."""
-    found = re.findall(r"^((?:delay|aircraft)/\w+) +(ran|hit) +(\w+) ", section, re.MULTILINE)
-    return {asset: (outcome, by) for asset, outcome, by in found}
+    """Outcome of each asset in a step's table, and who computed it or why it ran."""
+    found = re.findall(r"^((?:delay|aircraft)/\w+) +(ran|hit) +(?:computed by )?(.+?)  ", section, re.MULTILINE)
+    return {asset: (outcome, why) for asset, outcome, why in found}
 
 
 def a_step(demo, *outcomes: tuple[str, bool, str]):
-    return demo.Step("a step", [demo.Outcome(asset, hit, by, 1.0, 1.0) for asset, hit, by in outcomes], 2.0)
+    return demo.Step("a step", [demo.Outcome(asset, hit, by, "", 1.0, 1.0) for asset, hit, by in outcomes], 2.0)
 
 
 def test_it_fails_when_something_runs_without_need() -> None:
