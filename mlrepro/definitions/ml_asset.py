@@ -11,6 +11,7 @@ from mlrepro.definitions.validation import (
     check_first_party,
     check_format,
     check_function,
+    check_ignored_resources,
     chosen_cache,
     config_class,
     declared_types,
@@ -71,7 +72,7 @@ def ml_asset(
             ``partitions_def``, ``retry_policy``, ``automation_condition``, …
 
     Raises:
-        AssetDefinitionError: If a config field to ignore does not exist, or a seed is out of range.
+        AssetDefinitionError: If a config field or a resource to ignore does not exist, or a seed is out of range.
         UnknownFormatError: If there is no such format.
 
     Example:
@@ -111,7 +112,9 @@ def ml_asset(
         if returned is not None and (wrapped := stand_in_type(returned)) is not None:
             arguments["dagster_type"] = wrapped
         arguments["op_tags"] = step_tags(arguments.get("op_tags"), resources)
-        return versioned(dg.asset(**arguments)(cached_function(computation)))
+        plain = dg.asset(**arguments)(cached_function(computation))
+        check_ignored_resources(fn.__name__, chosen, plain.node_def)
+        return versioned(plain)
 
     return define
 

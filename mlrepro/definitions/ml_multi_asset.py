@@ -13,6 +13,7 @@ from mlrepro.definitions.validation import (
     check_first_party,
     check_format,
     check_function,
+    check_ignored_resources,
     chosen_cache,
     config_class,
     declared_types,
@@ -99,6 +100,7 @@ def ml_multi_asset(
             raise AssetDefinitionError(
                 f"{fn.__name__}: formats names the outputs {', '.join(unknown)}, but it has {', '.join(outputs)}"
             )
+        check_ignored_resources(fn.__name__, chosen, plain.node_def)
         return versioned(plain)
 
     return define

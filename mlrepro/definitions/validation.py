@@ -93,6 +93,24 @@ def check_cache(asset: str, cache: Cache, config: type[dg.Config] | None, config
             fields = fields[part]
 
 
+def check_ignored_resources(asset: str, cache: Cache, node: Any) -> None:
+    """Refuse to ignore a resource that the function does not get: the name is mistyped, and nothing is ignored.
+
+    Args:
+        asset: Its name.
+        cache: What its author said.
+        node: The op that computes it.
+
+    Raises:
+        AssetDefinitionError: If it gets no such resource.
+    """
+    if unknown := sorted(set(cache.ignore_resources) - set(node.required_resource_keys)):
+        known = ", ".join(sorted(node.required_resource_keys)) or "it gets none"
+        raise AssetDefinitionError(
+            f"{asset}: Cache(ignore_resources=...) names {', '.join(unknown)}, which is no resource of its ({known})"
+        )
+
+
 def _field_names(config: type[dg.Config] | None, config_schema: Any) -> dict[str, Any] | None:
     """Nest the names of a config's fields; None where any field may come."""
     if config is not None:

@@ -4,7 +4,8 @@ import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from mlrepro.errors import AssetDefinitionError
+from mlrepro.errors import AssetDefinitionError, StoreError
+from mlrepro.store.keys import check_scope
 
 _KINDS = {
     "enabled": bool,
@@ -59,5 +60,10 @@ class Cache:
             ):
                 raise AssetDefinitionError(f"Cache({name}=...) takes a tuple of names, not {given!r}")
             object.__setattr__(self, name, tuple(given))
+        if self.scope is not None:
+            try:
+                check_scope(self.scope)
+            except StoreError as error:
+                raise AssetDefinitionError(f"Cache(scope=...): {error}") from error
         if self.max_age is not None and self.max_age <= dt.timedelta(0):
             raise AssetDefinitionError(f"Cache(max_age=...) is a positive time span, not {self.max_age!r}")

@@ -434,6 +434,17 @@ class TestResources:
         lab.run(told, resources={"notifier": Notifier(channel="a")})
         assert lab.run(told, resources={"notifier": Notifier(channel="b")}).cache == {"told": "hit"}
 
+    @pytest.mark.parametrize("resources, known", [(set(), "it gets none"), ({"notifier"}, "notifier")])
+    def test_ignoring_a_resource_that_it_does_not_get(self, resources: set[str], known: str) -> None:
+        from mlrepro import Cache
+        from mlrepro.errors import AssetDefinitionError
+
+        with pytest.raises(AssetDefinitionError, match=rf"names notifyer, which is no resource of its \({known}\)"):
+
+            @ml_asset(cache=Cache(ignore_resources=("notifyer",)), required_resource_keys=resources)
+            def told() -> int:
+                return 1
+
 
 class TestBesideOthers:
     def test_plain_assets_under_the_same_io_manager(self, lab: Lab) -> None:

@@ -17,6 +17,9 @@ from mlrepro.errors import AssetDefinitionError
         {"salt": 5},
         {"max_age": 5},
         {"enabled": "no"},
+        {"serialize": "yes"},
+        {"scope": "../other"},
+        {"scope": ""},
         {"max_age": dt.timedelta(0)},
     ],
 )
