@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mlrepro.catalog import diff, load, versions
     from mlrepro.definitions import file_source, ml_asset, ml_definitions, ml_multi_asset
     from mlrepro.execution import cache_first
+    from mlrepro.execution.explain import explain
+    from mlrepro.execution.plan import plan
     from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
     from mlrepro.resources import ReproStore
@@ -23,11 +25,13 @@ _HOMES = {
     "cache_first": "execution",
     "code_fingerprint": "versioning",
     "diff": "catalog",
+    "explain": "execution.explain",
     "file_source": "definitions",
     "load": "catalog",
     "ml_asset": "definitions",
     "ml_definitions": "definitions",
     "ml_multi_asset": "definitions",
+    "plan": "execution.plan",
     "verify": "execution.verifying",
     "versions": "catalog",
 }
@@ -40,11 +44,13 @@ __all__ = [
     "cache_first",
     "code_fingerprint",
     "diff",
+    "explain",
     "file_source",
     "load",
     "ml_asset",
     "ml_definitions",
     "ml_multi_asset",
+    "plan",
     "verify",
     "versions",
 ]

@@ -47,7 +47,7 @@ def print_json(value: Any) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="mlrepro")
 def app() -> None:
-    """Versions of machine learning assets on Dagster: list them, show what made them, compare, load, verify.
+    """Versions of machine learning assets on Dagster: list, show, compare, load, plan, explain, verify.
 
     A version is named ASSET@v3, or ASSET for the newest. Keys with a prefix are written PREFIX/ASSET.
 
@@ -56,6 +56,8 @@ def app() -> None:
       mlrepro show churn_model@v3               what made it: code, config, inputs, environment
       mlrepro diff churn_model@v2 v3            what changed between two
       mlrepro load churn_model@v3 -o model.pkl  its bytes as a file
+      mlrepro plan -m project                   what a run would do, and why
+      mlrepro explain churn_model -m project    what makes it run, with the lines that changed
       mlrepro verify churn_model -m project     compute again and compare
       mlrepro fingerprint project:clean         what code a key follows
     """

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from mlrepro.cli import fingerprinting, reading, verifying  # noqa: F401 -- each adds its verbs to the app
+from mlrepro.cli import fingerprinting, planning, reading, verifying  # noqa: F401 -- each adds its verbs to the app
 from mlrepro.cli.app import app
 from mlrepro.errors import MlreproError
 
@@ -12,7 +12,7 @@ from mlrepro.errors import MlreproError
 def main() -> None:
     """Run the command; a user's mistake ends in one line and exit code 1."""
     try:
-        app()
+        app(prog_name="mlrepro")
     except MlreproError as error:
         click.echo(f"mlrepro: {error}", err=True)
         sys.exit(1)

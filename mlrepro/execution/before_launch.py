@@ -1,5 +1,6 @@
 """Dagster's view of a step before anything is started for it: what its key is made of, without its resources."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -24,9 +25,9 @@ from dagster._core.execution.resources_init import (
 from dagster._core.log_manager import DagsterLogManager
 from dagster._core.system_config.objects import ResolvedRunConfig
 
+from mlrepro.execution.declared import computation_for
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers import InputHashIOManager
-from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, DefersInputs
 from mlrepro.store import Store
 
@@ -62,10 +63,12 @@ class StepsBeforeLaunch:
             repository_def=plan_data.job.get_repository_definition(),
         )
         self._opened: dict[str, Store] = {}
+        self._deferring = {key for key, manager in self._io_managers.items() if isinstance(manager, DefersInputs)}
+        self._asset_keys: dict[str, list[dg.AssetKey]] = {}
 
     def context(self, step: ExecutionStep) -> StepExecutionContext:
         """The step's context, as its process would have it."""
-        return StepExecutionContext(
+        return _Context(
             plan_data=self.plan_data,
             execution_data=self._execution_data,
             log_manager=self._log_manager,
@@ -77,10 +80,12 @@ class StepsBeforeLaunch:
 
     def asset_keys(self, step: ExecutionStep) -> list[dg.AssetKey]:
         """Keys of the assets that a step computes in this run, in the order of its outputs."""
-        layer = self.job_def.asset_layer
-        selected = layer.get_selected_entity_keys_for_node(step.node_handle)
-        found = [layer.get_asset_key_for_node_output(step.node_handle, output.name) for output in step.step_outputs]
-        return [key for key in found if key is not None and key in selected]
+        if step.key not in self._asset_keys:
+            layer = self.job_def.asset_layer
+            selected = layer.get_selected_entity_keys_for_node(step.node_handle)
+            found = [layer.get_asset_key_for_node_output(step.node_handle, output.name) for output in step.step_outputs]
+            self._asset_keys[step.key] = [key for key in found if key is not None and key in selected]
+        return self._asset_keys[step.key]
 
     def check_keys(self, step: ExecutionStep) -> list[dg.AssetCheckKey]:
         """Keys of the asset checks that a step makes in this run."""
@@ -89,12 +94,10 @@ class StepsBeforeLaunch:
         return sorted((key for key in selected if isinstance(key, dg.AssetCheckKey)), key=lambda key: key.name)
 
     def store_of(self, step: ExecutionStep) -> Store | None:
-        """The store of a step of mlrepro's own; None for any other."""
-        computation = computation_of(self.job_def.get_node(step.node_handle).definition)
-        if computation is None:
-            return None
+        """The store of a step whose results are cached; None for any other."""
         context = self.context(step)
-        return self.store(context, StepOutputs(context, computation).assets())
+        computation = computation_for(context)
+        return None if computation is None else self.store(context, StepOutputs(context, computation).assets())
 
     def store(self, step_context: StepExecutionContext, outputs: list[str]) -> Store | None:
         """The store that a step's outputs go to; None if any of them goes somewhere else."""
@@ -125,15 +128,15 @@ class StepsBeforeLaunch:
             if isinstance(source, FromDefaultValue):
                 found[step_input.name] = definition.default_value
                 continue
-            manager = self._io_managers.get(self._manager_key(step_context, definition, source) or "")
-            if not isinstance(manager, DefersInputs):
+            key = self._manager_key(step_context, definition, source)
+            if key not in self._deferring:
                 return None
             context = step_context.for_input_manager(
                 definition.name, None, definition.metadata, definition.dagster_type, resources=step_context.resources
             )
             if not context.has_asset_key:
                 return None
-            found[step_input.name] = manager.deferred_input(context)
+            found[step_input.name] = self._io_managers[key].deferred_input(context)
         return found
 
     def _manager_key(
@@ -200,6 +203,33 @@ def confirm(inputs: Mapping[str, Any]) -> None:
     for value in inputs.values():
         if isinstance(value, Deferred):
             value.confirm()
+
+
+class _Context(StepExecutionContext):
+    """Remembers what Dagster's own looks for in the graph each time: a plan asks for it dozens of times a step."""
+
+    @functools.cached_property
+    def op(self) -> Any:
+        return super().op
+
+    @functools.cached_property
+    def op_def(self) -> dg.OpDefinition:
+        return super().op_def
+
+    @functools.cached_property
+    def assets_def(self) -> dg.AssetsDefinition | None:
+        return super().assets_def
+
+    @functools.cached_property
+    def selected_output_names(self) -> AbstractSet[str]:
+        return super().selected_output_names
+
+    @functools.cached_property
+    def _output_asset_keys(self) -> AbstractSet[dg.AssetKey]:
+        return frozenset(super().get_output_asset_keys())
+
+    def get_output_asset_keys(self) -> AbstractSet[dg.AssetKey]:
+        return self._output_asset_keys
 
 
 class _SameForAll(ScopedResourcesBuilder):

@@ -1,6 +1,6 @@
 """Whether a step has to compute: one answer, whether it is asked inside the step or before it is launched."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mlrepro.execution.step_outputs import StepOutputs
@@ -10,7 +10,14 @@ from mlrepro.io_managers.modes import Mode, cache_mode
 from mlrepro.store import Store
 
 
-def decide(outputs: StepOutputs, store: Store, key: StepKey, *, check_values: bool = True) -> Hit | Miss:
+def decide(
+    outputs: StepOutputs,
+    store: Store,
+    key: StepKey,
+    *,
+    check_values: bool = True,
+    replaced: Collection[str] | None = None,
+) -> Hit | Miss:
     """Look the result of a step up, as its run, its process and its author ask for it.
 
     Args:
@@ -18,6 +25,7 @@ def decide(outputs: StepOutputs, store: Store, key: StepKey, *, check_values: bo
         store: Where results are.
         key: The step's key.
         check_values: Whether a hit's values have to be in the store, see `look_up`.
+        replaced: All replaced results, where that is known, see `Store.get_result`.
 
     Returns:
         A hit that covers everything that the run selected of the step, or why it computes.
@@ -25,7 +33,13 @@ def decide(outputs: StepOutputs, store: Store, key: StepKey, *, check_values: bo
     if (not_looked := reason_not_to_look(outputs)) is not None:
         return not_looked
     found = look_up(
-        store, key, outputs.computation.cache, _mode(outputs), outputs.selected(), check_values=check_values
+        store,
+        key,
+        outputs.computation.cache,
+        _mode(outputs),
+        outputs.selected(),
+        check_values=check_values,
+        replaced=replaced,
     )
     if isinstance(found, Hit) and (missing := outputs.selected_checks() - set(_check_names(found.record))):
         return Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)

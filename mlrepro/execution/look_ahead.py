@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from queue import SimpleQueue
+from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 from dagster._core.definitions.data_version import (
@@ -14,13 +15,13 @@ from dagster._core.definitions.data_version import (
 from dagster._core.events import DagsterEventType
 from dagster._core.execution.context.data_version_cache import InputAssetVersionInfo
 from dagster._core.execution.context.system import StepExecutionContext
-from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.step import ExecutionStep
 
-from mlrepro.errors import MlreproError
+from mlrepro.errors import MlreproError, StoreError
 from mlrepro.execution.before_launch import StepsBeforeLaunch
 from mlrepro.execution.decision import decide, reason_not_to_look
-from mlrepro.execution.declared import computation_for
+from mlrepro.execution.declared import DeclaredComputation, computation_for
+from mlrepro.execution.schedule import Schedule
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.computation import Computation
 from mlrepro.io_managers.deferred import UpstreamVersion
@@ -31,6 +32,9 @@ from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import FingerprintSession
 
 Verdict = Literal["hit", "run", "depends", "unknown"]
+
+Prepared: TypeAlias = tuple[StepOutputs, Store, StepKey, Mapping[str, Any]]
+"""What a look-up is made with: a step's outputs, its store, its key, and what stands for each argument."""
 
 CONCURRENT_LOOK_UPS = 32
 """Look-ups under way at a time. Each is a few round trips to a bucket."""
@@ -98,36 +102,59 @@ class LookAhead:
     ahead: dict[tuple[dg.AssetKey, str | None], tuple[str, UpstreamVersion | None]] = field(default_factory=dict)
     outlooks: dict[str, Outlook] = field(default_factory=dict)
     _newest_ahead: dict[dg.AssetKey, str] = field(default_factory=dict)
+    _replaced: dict[int, frozenset[str] | None] = field(default_factory=dict)
     _sessions: dict[tuple[str, ...], FingerprintSession] = field(default_factory=dict)
     _in_log: dict[dg.AssetKey, InputAssetVersionInfo | None] = field(default_factory=dict)
 
     def walk(self) -> Iterator[list[Outlook]]:
-        """Look the plan up level by level; the look-ups of a level run concurrently.
+        """Look the whole plan up: a step as soon as all before it are known to be hits, many at a time.
 
         Yields:
-            The outlooks of a level.
+            The outlooks of each level of the plan, in its order.
         """
-        plan = self.steps.plan_data.execution_plan
-        dependencies = plan.get_executable_step_deps()
-        levels = _levels(plan, dependencies)
-        self._fetch_versions_in_log([step for level in levels for step in level])
+        schedule = Schedule(self.steps.plan_data.execution_plan)
+        self._fetch_versions_in_log([step for level in schedule.levels for step in level])
+        found: dict[str, Outlook] = {}
+        answers: SimpleQueue[Future[Outlook]] = SimpleQueue()
         with ThreadPoolExecutor(max_workers=CONCURRENT_LOOK_UPS) as pool:
-            for level in levels:
-                waiting: list[Outlook | Future[Outlook]] = []
-                for step in level:
-                    open_steps = [key for key in sorted(dependencies[step.key]) if self.outlooks[key].verdict != "hit"]
-                    if open_steps:
-                        waiting.append(Outlook(step, "depends", f"depends on what {_names(open_steps)} yields", waits_for=tuple(open_steps)))
-                        continue
-                    prepared = self._prepare(step)
-                    # keys are made here, one after the other: they are Python's work; the store is asked meanwhile
-                    waiting.append(prepared if isinstance(prepared, Outlook) else pool.submit(_look_up, *prepared, check_values=self.check_values))
-                done = [each if isinstance(each, Outlook) else each.result() for each in waiting]
-                for outlook in done:
-                    self.outlooks[outlook.step.key] = outlook
-                    if outlook.verdict == "hit" and outlook.known is not None:
-                        self._remember(outlook.known)
-                yield done
+            for level in schedule.levels:
+                for wanted in level:
+                    while wanted.key not in found:
+                        # an answer first: it makes other steps known
+                        step = schedule.next() if answers.empty() else None
+                        outlook = self._outlook(step, schedule, found) if step else answers.get().result()
+                        if not isinstance(outlook, Outlook):
+                            # keys are made here, one by one: they are Python's work; the store is asked meanwhile
+                            asked = pool.submit(
+                                _look_up,
+                                *outlook,
+                                check_values=self.check_values,
+                                replaced=self._replaced_in(outlook[1]),
+                            )
+                            asked.add_done_callback(answers.put)
+                            continue
+                        found[outlook.step.key] = outlook
+                        if outlook.verdict == "hit" and outlook.known is not None:
+                            self._remember(outlook.known)
+                        schedule.known(outlook.step)
+                self.outlooks |= {step.key: found[step.key] for step in level}
+                yield [found[step.key] for step in level]
+
+    def _outlook(self, step: ExecutionStep, schedule: Schedule, found: Mapping[str, Outlook]) -> Outlook | Prepared:
+        """What can be said of a step whose predecessors are known without asking the store."""
+        waits_for = [key for key in sorted(schedule.dependencies[step.key]) if found[key].verdict != "hit"]
+        if waits_for:
+            return Outlook(step, "depends", f"depends on what {_names(waits_for)} yields", waits_for=tuple(waits_for))
+        return self._prepare(step)
+
+    def _replaced_in(self, store: Store) -> frozenset[str] | None:
+        """All replaced results of a store, asked for once: each hit is a request less."""
+        if id(store) not in self._replaced:
+            try:
+                self._replaced[id(store)] = store.replaced_results()
+            except StoreError:
+                self._replaced[id(store)] = None  # the look-ups will say what is wrong
+        return self._replaced[id(store)]
 
     def look_up_one(self, step: ExecutionStep) -> Outlook:
         """Look one step up whose inputs are all in Dagster's event log."""
@@ -142,9 +169,7 @@ class LookAhead:
         outputs, store, key, inputs = prepared
         return KnownStep(outputs, store, key, inputs, decide(outputs, store, key))
 
-    def _prepare(
-        self, step: ExecutionStep, *, declined: bool = False
-    ) -> Outlook | tuple[StepOutputs, Store, StepKey, Mapping[str, Any]]:
+    def _prepare(self, step: ExecutionStep, *, declined: bool = False) -> Outlook | Prepared:
         """Find a step's key, or why only the step itself can."""
         job_def = self.steps.job_def
         if job_def.get_all_hooks_for_handle(step.node_handle):
@@ -236,15 +261,26 @@ class LookAhead:
                 self._newest_ahead[asset] = output["data_version"]
 
 
+def is_followed(known: KnownStep) -> bool:
+    """Whether a step's versions tell which results they belong to: those of a plain asset do not."""
+    return not isinstance(known.outputs.computation, DeclaredComputation)
+
+
 NOT_IN_LOG = -1
 """Stands for the place in the event log of an event that is still to be written."""
 
 
 def _look_up(
-    outputs: StepOutputs, store: Store, key: StepKey, inputs: Mapping[str, Any], *, check_values: bool = True
+    outputs: StepOutputs,
+    store: Store,
+    key: StepKey,
+    inputs: Mapping[str, Any],
+    *,
+    check_values: bool = True,
+    replaced: frozenset[str] | None = None,
 ) -> Outlook:
     step = outputs.step_context.step
-    found = decide(outputs, store, key, check_values=check_values)
+    found = decide(outputs, store, key, check_values=check_values, replaced=replaced)
     known = KnownStep(outputs, store, key, inputs, found)
     if isinstance(found, Miss):
         return Outlook(step, "run", found.reason, known)
@@ -276,30 +312,6 @@ def _only_in_step(outputs: StepOutputs, hit: Hit) -> str | None:
     ):
         return "a blocking check failed"
     return None
-
-
-def _levels(plan: ExecutionPlan, dependencies: Mapping[str, set[str]]) -> list[list[ExecutionStep]]:
-    """Steps level by level: each one level above the highest that it depends on, by key within a level.
-
-    As Dagster's own list of levels, which goes through all steps that are left once a level.
-    """
-    depths: dict[str, int] = {}
-    waiting = list(dependencies)
-    while waiting:
-        key = waiting[-1]
-        if key in depths:
-            waiting.pop()
-            continue
-        before = [each for each in dependencies[key] if each not in depths]
-        if before:
-            waiting += before
-            continue
-        depths[key] = 1 + max((depths[each] for each in dependencies[key]), default=-1)
-        waiting.pop()
-    levels: list[list[ExecutionStep]] = [[] for _ in range(1 + max(depths.values(), default=-1))]
-    for key in sorted(depths):
-        levels[depths[key]].append(cast("ExecutionStep", plan.step_dict_by_key[key]))
-    return levels
 
 
 def _names(steps: list[str]) -> str:

@@ -37,7 +37,7 @@ def take_turn(
     key: StepKey,
     look: Callable[[], Hit | Miss],
     *,
-    ttl: float = LEASE_TTL,
+    ttl: float | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> Lease | Hit | None:
     """Wait until nobody else computes a result, or until it is there.
@@ -49,7 +49,7 @@ def take_turn(
         store: Where results and leases are.
         key: The step's key.
         look: Looks the result up.
-        ttl: Seconds that the lease lasts at first.
+        ttl: Seconds that the lease lasts at first; LEASE_TTL by default.
         pause: Waits so many seconds; may raise to give up.
 
     Returns:
@@ -57,6 +57,7 @@ def take_turn(
         so that the step computes at the risk of doing what somebody else does too.
     """
     log = outputs.step_context.log
+    ttl = LEASE_TTL if ttl is None else ttl
     watch, started, said_at, seconds = LeaseWatch(), time.monotonic(), None, FIRST_PAUSE
     before: Holder | None = None
     try:

@@ -1,5 +1,6 @@
 """The outputs of a step: between what a user's function returned, what a record keeps, and Dagster's events."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ class StepOutputs:
         return [
             definition.name
             for definition in self.step_context.op_def.output_defs
-            if definition.name not in self._check_names()
+            if definition.name not in self._check_names
         ]
 
     def selected(self) -> list[str]:
@@ -41,16 +42,16 @@ class StepOutputs:
     def selected_checks(self) -> set[str]:
         """Names of the asset checks that the run selected."""
         selected = self.step_context.selected_output_names
-        return {check for output, check in self._check_names().items() if output in selected}
+        return {check for output, check in self._check_names.items() if output in selected}
 
     def check_outputs(self) -> list[str]:
         """Names of the outputs that stand for the asset checks that the run selected."""
         selected = self.step_context.selected_output_names
-        return [output for output in self._check_names() if output in selected]
+        return [output for output in self._check_names if output in selected]
 
     def output_of_check(self, check: str) -> str:
         """Name of the output that stands for an asset check."""
-        return next(output for output, name in self._check_names().items() if name == check)
+        return next(output for output, name in self._check_names.items() if name == check)
 
     def read(self, event: Any) -> ComputedOutput | None:
         """Read an event as one of the step's outputs; None for anything else (a check, an observation)."""
@@ -59,7 +60,7 @@ class StepOutputs:
             assert definition is not None, "only an asset's function is wrapped"
             name = definition.get_output_name_for_asset_key(event.asset_key or definition.key)
             given = event.value is not NoValueSentinel
-        elif isinstance(event, dg.Output) and event.output_name not in self._check_names():
+        elif isinstance(event, dg.Output) and event.output_name not in self._check_names:
             name, given = event.output_name, True
         else:
             return None
@@ -129,6 +130,7 @@ class StepOutputs:
             metadata=metadata_from_json(check["metadata"]),
         )
 
+    @functools.cached_property
     def _check_names(self) -> dict[str, str]:
         """Name of the check behind each output that stands for one."""
         definition = self.step_context.assets_def

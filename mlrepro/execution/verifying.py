@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import yaml
 
 from mlrepro.errors import AssetDefinitionError, MlreproError, NondeterminismError
 from mlrepro.execution.loading import definitions_in, one_line
+from mlrepro.execution.run_config import run_config_from
 from mlrepro.io_managers.modes import VERIFY_TAG
 
 
@@ -67,7 +67,7 @@ def verify(
     if key not in graph.materializable_asset_keys:
         raise AssetDefinitionError(f"the definitions have no asset {asset} that can be computed")
     _check_partition(asset, graph.get(key).partitions_def, partition)
-    run_config = config if isinstance(config, dict) or config is None else _read_config(Path(config))
+    run_config = run_config_from(config)
     job = found.resolve_implicit_global_asset_job_def()
     with _quiet():
         try:
@@ -90,16 +90,6 @@ def _check_partition(asset: str, partitions: dg.PartitionsDefinition[Any] | None
         raise AssetDefinitionError(f"{asset} has no partitions, so there is no {partition!r} to compute")
     if partitions is not None and partition is None:
         raise AssetDefinitionError(f"{asset} is partitioned: name the partition to compute")
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise AssetDefinitionError(f"{path} can't be read as YAML: {one_line(error)}") from error
-    if not isinstance(config, dict):
-        raise AssetDefinitionError(f"{path} holds no run config: write ops: and the like, as in the launchpad")
-    return config
 
 
 @contextlib.contextmanager

@@ -53,7 +53,14 @@ class Miss:
 
 
 def look_up(
-    store: Store, key: StepKey, cache: Cache, mode: Mode, outputs: Collection[str], *, check_values: bool = True
+    store: Store,
+    key: StepKey,
+    cache: Cache,
+    mode: Mode,
+    outputs: Collection[str],
+    *,
+    check_values: bool = True,
+    replaced: Collection[str] | None = None,
 ) -> Hit | Miss:
     """Look the result of a step up.
 
@@ -65,6 +72,7 @@ def look_up(
         outputs: Names of the outputs that the run selected.
         check_values: Whether a hit's values have to be in the store: a request a blob. Who only shows what a run
             would do can leave that to the run.
+        replaced: All replaced results, where that is known, see `Store.get_result`.
 
     Returns:
         A hit only if every selected output is in the record, and its blobs are in the store where that is checked.
@@ -74,7 +82,7 @@ def look_up(
     if key.uncacheable:
         return Miss(key.uncacheable)
     try:
-        found = store.get_result(key.input_hash)
+        found = store.get_result(key.input_hash, replaced=replaced)
     except StoreError as error:
         return Miss(f"the store could not be read: {error}", warning=True)
     if found is None:

@@ -50,14 +50,12 @@ def upstream_versions(context: dg.InputContext, store: Any) -> tuple[UpstreamVer
         UnknownVersionError: If the asset, or one of its partitions, is not in the store.
     """
     key = context.asset_key
-    ahead = {
-        partition: version
-        for (asset, partition), (_, version) in ahead_of_log(step_of(context)).items()
-        if asset == key
-    }
+    replays = ahead_of_log(step_of(context))
     if not context.has_asset_partitions:
-        return (ahead.get(None) or _version(context, store, None, _data_version(context, key)),)
-    partitions = [str(key) for key in context.asset_partition_keys]
+        _, replayed = replays.get((key, None), (None, None))
+        return (replayed or _version(context, store, None, _data_version(context, key)),)
+    partitions = [str(each) for each in context.asset_partition_keys]
+    ahead = {each: replays[key, each][1] for each in partitions if (key, each) in replays}
     in_log = [partition for partition in partitions if partition not in ahead]
     known = data_versions_by_partition(context.instance, key, in_log) if in_log and _has_instance(context) else {}
     allow_missing = bool((context.definition_metadata or {}).get(ALLOW_MISSING_PARTITIONS))

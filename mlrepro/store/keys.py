@@ -121,6 +121,16 @@ def result_key(scope: str, input_hash: str) -> str:
     return f"{scope}/results/{input_hash[:2]}/{input_hash}.json"
 
 
+def replaced_key(scope: str, input_hash: str) -> str:
+    """The mark that a result was replaced: all of them in one folder, so that one listing tells them apart."""
+    return f"{replaced_folder(scope)}/{input_hash}.json"
+
+
+def replaced_folder(scope: str) -> str:
+    """Where the marks of replaced results are."""
+    return f"{scope}/replaced"
+
+
 def result_history(input_hash: str, kind: str) -> tuple[str, ...]:
     """The history beside a result: its ``replacements`` or its ``deviations``."""
     return ("results", input_hash[:2], f"{input_hash}.{kind}")

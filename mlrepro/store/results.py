@@ -3,19 +3,20 @@
 ``results/<2 hex>/<input hash>.json`` is created put-if-absent and never changed. Two small histories may lie beside it:
 ``<input hash>.replacements`` for records that stand in for the first (its blobs are lost, it is too old, someone asked
 for a fresh one), and ``<input hash>.deviations`` for computations of the same input that gave something else. A miss is
-one request, a hit two: the record, and the look for a replacement.
+one request, a hit two: the record, and the look for a replacement. Who looks many up asks once for the marks of all
+replaced results, ``replaced/<input hash>.json``, and saves the second.
 """
 
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mlrepro.errors import StoreError
 from mlrepro.store import history, records
-from mlrepro.store.keys import check_sha256, result_history, result_key
+from mlrepro.store.keys import check_sha256, replaced_folder, replaced_key, result_history, result_key
 from mlrepro.store.objects import Objects
 
 _PAUSE: Final = 0.05
@@ -57,10 +58,13 @@ def put(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]
     return replace(objects, scope, input_hash, record), True
 
 
-def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable | None) -> FoundResult | None:
+def get(
+    objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable | None, replaced: Collection[str] | None
+) -> FoundResult | None:
     """The first usable record in the first scope that has one.
 
-    In each scope the newest replacement comes first, the first record last.
+    In each scope the newest replacement comes first, the first record last. Only a result in ``replaced`` is looked for
+    replacements, where that is given.
     """
     check_sha256(input_hash, "input hash")
     for scope in scopes:
@@ -70,7 +74,8 @@ def get(objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable
             continue
         first = _parse(objects, key, data)
         # Whoever asked for a fresh result wants that one from then on, so a replacement comes before what it replaced.
-        replacements = _history(objects, scope, input_hash, "replacements")
+        unreplaced = replaced is not None and input_hash not in replaced
+        replacements = iter(()) if unreplaced else _history(objects, scope, input_hash, "replacements")
         for record in itertools.chain(replacements, () if first is None else (first,)):
             if usable is None or usable(record):
                 return FoundResult(record, scope)
@@ -92,8 +97,16 @@ def replace(objects: Objects, scope: str, input_hash: str, record: Mapping[str, 
         # A replacement may be older than the first record, where that was lost: it would be found before ours.
         return None if records.to_bytes(newest.body) == data else record
 
+    # the mark first: one without a replacement costs a look, a replacement without one would not be found
+    objects.create(replaced_key(scope, input_hash), b"{}\n")
     history.append(objects, scope, result_history(input_hash, "replacements"), unless_same)
     return records.from_bytes(data)
+
+
+def replaced(objects: Objects, scopes: Sequence[str]) -> frozenset[str]:
+    """Input hashes of the results that were replaced in any of the scopes."""
+    names = (name for scope in scopes for name in objects.names(replaced_folder(scope)))
+    return frozenset(name.removesuffix(".json") for name in names)
 
 
 def note_deviation(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The store: values, results, histories and leases behind one URL."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -233,18 +233,33 @@ class Store:
         self.check()
         return results.put(self._objects, self._own(scope), input_hash, record)
 
-    def get_result(self, input_hash: str, *, usable: Usable | None = None) -> FoundResult | None:
+    def get_result(
+        self, input_hash: str, *, usable: Usable | None = None, replaced: Collection[str] | None = None
+    ) -> FoundResult | None:
         """Look a result up in the own scope, then in the others. A miss is one request a scope, a hit two.
 
         Args:
             input_hash: 64 hex digits.
             usable: Says whether a record will do (its blobs are there, it is not too old). The newest replacement is
                 asked first, then the older ones, the first record, and the next scope.
+            replaced: What ``replaced_results`` returned, where many are looked up: a hit is one request then.
 
         Returns:
             The record and where it was, or None. A damaged record is a miss, with a warning.
         """
-        return results.get(self._objects, (self.scope, *self.read_scopes), input_hash, usable)
+        return results.get(self._objects, (self.scope, *self.read_scopes), input_hash, usable, replaced)
+
+    def replaced_results(self) -> frozenset[str]:
+        """Input hashes of all results that were ever replaced, in the readable scopes: a request a scope, or few.
+
+        Example:
+            >>> store = open_store("memory://docs-replaced")
+            >>> _ = store.put_result("5eed" * 16, {"value": 1})
+            >>> _ = store.replace_result("5eed" * 16, {"value": 2})
+            >>> store.replaced_results() == {"5eed" * 16}
+            True
+        """
+        return results.replaced(self._objects, (self.scope, *self.read_scopes))
 
     def replace_result(
         self, input_hash: str, record: Mapping[str, Any], *, lost: Sequence[str] = (), scope: str | None = None

@@ -163,3 +163,43 @@ def test_a_damaged_blob_is_told_apart_from_a_missing_one(folder_store: Store) ->
     flip_a_bit(blob_file(folder_store, stored.content_hash))
     with pytest.raises(BlobDamagedError):
         folder_store.read_value(stored)
+
+
+def test_all_replaced_results_are_known_by_one_request_a_scope(open_here: OpenHere) -> None:
+    store, shared = open_here(scope="team"), open_here(scope="shared")
+    for number in range(3):
+        store.put_result(KEY[:-1] + str(number), {"value": number})
+    store.replace_result(KEY[:-1] + "1", {"value": "new"})
+    shared.put_result(KEY[:-1] + "5", {"value": 5})
+    shared.replace_result(KEY[:-1] + "5", {"value": "newer"})
+
+    replaced = store.replaced_results()
+    assert replaced == {KEY[:-1] + "1", KEY[:-1] + "5"}
+    for number in (0, 1, 2, 5):
+        found = store.get_result(KEY[:-1] + str(number), replaced=replaced)
+        assert found == store.get_result(KEY[:-1] + str(number))
+
+
+def test_a_result_that_is_not_known_as_replaced_is_one_request(folder_store: Store, monkeypatch) -> None:
+    folder_store.put_result(KEY, {"value": 1})
+    replaced = folder_store.replaced_results()
+    monkeypatch.setattr(type(folder_store._objects), "names", lambda *_: pytest.fail("it was looked for"))
+    assert folder_store.get_result(KEY, replaced=replaced) is not None
+
+
+def test_a_replacement_is_marked_before_it_is_written(folder_store: Store, monkeypatch) -> None:
+    """A process that is killed in between leaves a mark too many, never one too few."""
+    from mlrepro.store import history
+
+    folder_store.put_result(KEY, {"value": 1})
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(history, "append", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folder_store.replace_result(KEY, {"value": 2})
+    assert folder_store.replaced_results() == {KEY}
+    found = folder_store.get_result(KEY, replaced=folder_store.replaced_results())
+    assert found is not None
+    assert found.record == {"value": 1}

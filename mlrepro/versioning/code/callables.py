@@ -15,7 +15,7 @@ from mlrepro.versioning.code.graph import Node
 from mlrepro.versioning.code.lookup import Found, Scope, path_of
 from mlrepro.versioning.code.origin import Kind
 from mlrepro.versioning.code.report import Source
-from mlrepro.versioning.code.source import SourceFile, source_file
+from mlrepro.versioning.code.source import SourceFile
 from mlrepro.versioning.code.syntax import Reference, Syntax, dotted, read_expression, read_function, read_inner_hints
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def expand_function(walker: "Walker", node: Node, function: FunctionType) -> Non
     code = function.__code__
     cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
     scope = Scope(walker.origins, function.__globals__, cells, code.co_filename)
-    file = source_file(code.co_filename, function.__globals__)
+    file = walker.source_file(code.co_filename, function.__globals__)
     body = _body(file, code) if file is not None else None
     path = path_of(module, code.co_filename)
     name = f"{module}:{function.__qualname__}"

@@ -21,6 +21,7 @@ from mlrepro.versioning.code.graph import Node, Part, digest_of, explore
 from mlrepro.versioning.code.lookup import MISSING, Found, Place, Scope
 from mlrepro.versioning.code.origin import Kind, Origin, Origins
 from mlrepro.versioning.code.report import Report
+from mlrepro.versioning.code.source import SourceFile, source_file
 from mlrepro.versioning.code.syntax import Reference, Syntax
 
 _NAMING = frozenset(("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "__file__"))
@@ -42,6 +43,7 @@ class Walker:
         self.nodes: dict[tuple[int, str], Node] = {}
         self.effects: dict[str, tuple[Node | None, tuple[str, ...]]] = {}
         self.effects_together: dict[frozenset[str], frozenset[Node]] = {}
+        self._files: dict[tuple[str, int], SourceFile | None] = {}
 
     def root(self, target: Any, mode: str = "") -> Node:
         """The explored node of a target, with its digest."""
@@ -56,6 +58,13 @@ class Walker:
             start.reach |= {start}
         start.digest = digest_of(part) if isinstance(part, Node) else hashlib.sha256(part).digest()
         return start
+
+    def source_file(self, filename: str, module_globals: dict[str, Any]) -> SourceFile | None:
+        """The source of a file, which is looked at once a walk: a thousand functions may lie in it."""
+        place = (filename, id(module_globals))  # several modules may be called "<string>"
+        if place not in self._files:
+            self._files[place] = source_file(filename, module_globals)
+        return self._files[place]
 
     def explore(self, node: Node, fill: Callable[[], None] | None = None) -> None:
         """Explore a node, one that is filled by other means than its object where ``fill`` is given."""
