@@ -21,9 +21,12 @@ RESOURCES_TAG = "mlrepro/resources"
 def declared_types(fn: Callable[..., Any]) -> dict[str, Any]:
     """Resolve a function's annotations; those that name something unknown stay out, as Dagster will say so."""
     try:
-        return typing.get_type_hints(fn)
+        hints = typing.get_type_hints(fn)
     except (NameError, TypeError):
         return {}
+    if inspect.isgeneratorfunction(fn):
+        hints.pop("return", None)  # that of the generator, not of what it yields: so Dagster sees it
+    return hints
 
 
 def takes_context(fn: Callable[..., Any]) -> bool:

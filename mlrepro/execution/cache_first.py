@@ -24,7 +24,7 @@ from mlrepro.execution.before_launch import steps_before_launch
 from mlrepro.execution.event_log import RunEvents
 from mlrepro.execution.look_ahead import KnownStep, LookAhead, Outlook
 from mlrepro.execution.plain_results import PlainResults
-from mlrepro.execution.replay import ready_outputs, replay
+from mlrepro.execution.replay import Replay, ready_outputs
 from mlrepro.execution.step_handler import CacheFirstStepHandler
 from mlrepro.io_managers.modes import VERIFY_TAG
 
@@ -107,8 +107,9 @@ class CacheFirstExecutor(Executor):
                     EngineEventData(error=serializable_error_info_from_exc_info(sys.exc_info())),
                 )
             if hits:
-                yield from self._replay(plan_context, execution_plan, hits)
-                left = _without(plan_context, execution_plan, hits)
+                replay = Replay(hits, RunEvents(plan_context))
+                yield from self._replay(plan_context, execution_plan, replay, hits)
+                left = _without(plan_context, execution_plan, replay.done)
         if left.step_keys_to_execute:
             running = self.inner.execute(_with_plan(plan_context, left), left)
             yield from PlainResults(plan_context, left).follow(running)
@@ -123,7 +124,7 @@ class CacheFirstExecutor(Executor):
         return [outlook.known for outlook in outlooks if outlook.verdict == "hit" and outlook.known]
 
     def _replay(
-        self, plan_context: PlanOrchestrationContext, plan: ExecutionPlan, hits: list[KnownStep]
+        self, plan_context: PlanOrchestrationContext, plan: ExecutionPlan, replay: Replay, hits: list[KnownStep]
     ) -> Iterator[DagsterEvent]:
         saved = sum(float(hit.hit.record["seconds"]) for hit in hits)
         yield DagsterEvent.engine_event(
@@ -133,7 +134,14 @@ class CacheFirstExecutor(Executor):
                 metadata={"pid": str(os.getpid()), "hits": len(hits), "seconds_saved": saved},
             ),
         )
-        yield from replay(hits, RunEvents(plan_context))
+        try:
+            yield from replay.run()
+        except Exception:  # noqa: BLE001 -- likewise: the steps that are left replay themselves, or fail and say why
+            yield DagsterEvent.engine_event(
+                plan_context,
+                f"{len(replay.done)} of them were replayed, then that failed: the rest is started",
+                EngineEventData(error=serializable_error_info_from_exc_info(sys.exc_info())),
+            )
         if isinstance(self.inner, StepDelegatingExecutor):
             # It follows the run's log from here on: what was replayed before is not news of a step that it launched.
             self.inner._event_cursor = _end_of_log(plan_context)

@@ -41,8 +41,9 @@ def decide(
         check_values=check_values,
         replaced=replaced,
     )
-    if isinstance(found, Hit) and (missing := outputs.selected_checks() - set(_check_names(found.record))):
-        return Miss(f"the result lacks the checks {', '.join(sorted(missing))}", supersedes=True)
+    if isinstance(found, Hit) and (missing := outputs.selected_checks() - _checks(found.record)):
+        names = ", ".join(sorted(name for _, name in missing))
+        return Miss(f"the result lacks the checks {names}", supersedes=True)
     return found
 
 
@@ -59,5 +60,5 @@ def _mode(outputs: StepOutputs) -> Mode:
     return cache_mode(step_context.dagster_run.tags, assets)
 
 
-def _check_names(record: Mapping[str, Any]) -> list[str]:
-    return [check["name"] for check in record["checks"]]
+def _checks(record: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(check["output"], check["name"]) for check in record["checks"]}

@@ -6,7 +6,7 @@ that way gets its events one by one.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeGuard
 
 import dagster as dg
@@ -30,6 +30,10 @@ class RunEvents:
 
     Args:
         plan_context: The run.
+
+    Attributes:
+        after_write: Called when all that was held back is written.
+        failed: Whether the last write failed; what it should have written is lost.
     """
 
     def __init__(self, plan_context: PlanOrchestrationContext) -> None:
@@ -43,6 +47,9 @@ class RunEvents:
         )
         self._storage_ids: dict[AssetKey, int] = {}
         self._unwritten: set[AssetKey] = set()
+        self._writes = 0
+        self.failed = False
+        self.after_write: Callable[[], None] = lambda: None
 
     def for_step(self, step: ExecutionStep) -> IStepContext:
         """A context of a step whose events are held back."""
@@ -66,9 +73,22 @@ class RunEvents:
     def write(self) -> None:
         """Write what is held back, in its order."""
         entries, self._collector.entries = self._collector.entries, []
+        self._unwritten.clear()
+        self._writes += 1
+        self.failed = True
         for start in range(0, len(entries), ROWS):
             self._storage_ids |= _store(self._instance, entries[start : start + ROWS])
-        self._unwritten.clear()
+        self.failed = False
+        self.after_write()
+
+    def mark(self) -> tuple[int, int]:
+        """A place among the events, to forget them from."""
+        return self._writes, self.waiting
+
+    def forget_from(self, mark: tuple[int, int]) -> None:
+        """Drop the events since a mark that are not written yet."""
+        writes, start = mark
+        del self._collector.entries[start if writes == self._writes else 0 :]
 
 
 class _Collector(logging.Handler):

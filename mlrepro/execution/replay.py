@@ -46,25 +46,61 @@ class _Ready:
     provenance: Mapping[dg.AssetKey, tuple[DataVersion, int | None]]
 
 
-def replay(hits: Sequence[KnownStep], events: RunEvents) -> Iterator[DagsterEvent]:
-    """Append the versions that hits make, then write their events.
+class Replay:
+    """Appends the versions that hits make, then writes their events.
 
     Args:
         hits: The hits, each after those that it depends on.
         events: Writes them.
 
-    Yields:
-        The events, once they are written.
+    Attributes:
+        done: The hits that Dagster was told of in full. Where that fails for one, it and those after it are left.
     """
-    held: list[DagsterEvent] = []
-    for ready in _ready(hits):
-        held += _events_of_step(ready, events)
-        if events.waiting >= EVENTS_AT_ONCE:
-            events.write()
-            yield from held
-            held = []
-    events.write()
-    yield from held
+
+    def __init__(self, hits: Sequence[KnownStep], events: RunEvents) -> None:
+        self.done: list[KnownStep] = []
+        self._hits = hits
+        self._events = events
+        self._complete: list[tuple[KnownStep, list[DagsterEvent]]] = []
+        self._written: list[DagsterEvent] = []
+        events.after_write = self._note_written
+
+    def run(self) -> Iterator[DagsterEvent]:
+        """Replay the hits.
+
+        Yields:
+            The events, once they are written.
+
+        Raises:
+            StoreError: If a history can't be read or written.
+            Exception: Whatever Dagster's event log raises.
+        """
+        complete = self._events.mark()
+        try:
+            for ready in _ready(self._hits):
+                self._complete.append((ready.known, list(_events_of_step(ready, self._events))))
+                complete = self._events.mark()
+                if self._events.waiting >= EVENTS_AT_ONCE:
+                    self._events.write()
+                    yield from self._take()
+            self._events.write()
+            yield from self._take()
+        except Exception:
+            self._events.forget_from(complete)
+            if not self._events.failed:
+                self._events.write()
+                yield from self._take()
+            raise
+
+    def _note_written(self) -> None:
+        for known, told in self._complete:
+            self.done.append(known)
+            self._written += told
+        self._complete.clear()
+
+    def _take(self) -> list[DagsterEvent]:
+        taken, self._written = self._written, []
+        return taken
 
 
 def ready_outputs(hits: Sequence[KnownStep]) -> set[StepOutputHandle]:
@@ -133,7 +169,7 @@ def _events_of_step(ready: _Ready, events: RunEvents) -> Iterator[DagsterEvent]:
         yield _output_event(hit, step, name, metadata)
         yield from _materializations(ready, step, events, name, output, metadata)
     for check in record["checks"]:
-        if check["name"] in hit.outputs.selected_checks():
+        if hit.outputs.is_selected(check):
             yield from _check_events(hit, step, events, check)
     milliseconds = (time.perf_counter() - started) * 1000
     yield DagsterEvent.from_step(

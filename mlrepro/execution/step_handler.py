@@ -16,12 +16,11 @@ from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.executor.step_delegating import CheckStepHealthResult, StepHandler, StepHandlerContext
 from dagster._utils.error import serializable_error_info_from_exc_info
 
-from mlrepro.errors import StoreError
 from mlrepro.execution.before_launch import steps_before_launch
 from mlrepro.execution.decision import decide
 from mlrepro.execution.event_log import RunEvents
 from mlrepro.execution.look_ahead import KnownStep, LookAhead, Outlook
-from mlrepro.execution.replay import replay
+from mlrepro.execution.replay import Replay
 from mlrepro.execution.single_flight import take_turn, waits_its_turn
 from mlrepro.io_managers.lookup import Hit
 from mlrepro.io_managers.modes import VERIFY_TAG
@@ -67,6 +66,8 @@ class CacheFirstStepHandler(StepHandler):
         self.inner = inner
         self._waiting: dict[str, _Wait] = {}
         self._leases: dict[str, Lease] = {}
+        self._events: RunEvents | None = None
+        self._writing = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -76,9 +77,13 @@ class CacheFirstStepHandler(StepHandler):
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
         """Launch a step that has to run."""
         plan_context, step = _plan_and_step(step_handler_context)
+        if self._events is None:
+            # Here, where no step waits yet: this configures Python's logging under a lock that whoever logs needs too,
+            # so that a thread that logs at that moment would block both for ever.
+            self._events = RunEvents(plan_context)
         outlook = _look_up(plan_context, step)
         known = outlook.known
-        replayed = _replay(plan_context, outlook)
+        replayed = self._replay(outlook)
         if replayed is not None:
             yield from replayed
         elif known is not None and waits_its_turn(known.outputs, known.key, known.found):
@@ -121,7 +126,7 @@ class CacheFirstStepHandler(StepHandler):
         try:
             turn = self._turn(known, wait)
             if isinstance(turn, Hit):
-                if _replay(plan_context, _look_up(plan_context, step)) is not None:
+                if self._replay(_look_up(plan_context, step)) is not None:
                     return  # else one of those hits that only the step itself can replay
             elif turn is not None:
                 self._leases[step.key] = turn
@@ -139,6 +144,24 @@ class CacheFirstStepHandler(StepHandler):
         finally:
             if self._waiting.get(step.key) is wait:
                 del self._waiting[step.key]
+
+    def _replay(self, outlook: Outlook) -> list[DagsterEvent] | None:
+        """The events of a step that is a hit; None where the step has to run."""
+        known = outlook.known
+        if outlook.verdict != "hit" or known is None:
+            return None
+        assert self._events is not None, "they are made when the first step is launched"
+        with self._writing:
+            replay = Replay([known], self._events)
+            try:
+                return list(replay.run())
+            except Exception as error:  # noqa: BLE001 -- a cache problem never fails a run: the step is launched
+                if replay.done:  # Dagster knows of it
+                    return []
+                failed = error
+        log = known.outputs.step_context.log
+        log.warning(f"launching a step that is a hit, as it can't be replayed: {failed}")
+        return None
 
     def _turn(self, known: KnownStep, wait: _Wait) -> Lease | Hit | None:
         try:
@@ -176,18 +199,6 @@ def _look_up(plan_context: PlanOrchestrationContext, step: ExecutionStep) -> Out
             return LookAhead(steps).look_up_one(step)
     except Exception:  # noqa: BLE001 -- a cache problem never fails a run: the step looks for itself
         return Outlook(step, "unknown", "the look-up failed")
-
-
-def _replay(plan_context: PlanOrchestrationContext, outlook: Outlook) -> list[DagsterEvent] | None:
-    """The events of a step that is a hit; None where the step has to run."""
-    known = outlook.known
-    if outlook.verdict != "hit" or known is None:
-        return None
-    try:
-        return list(replay([known], RunEvents(plan_context)))
-    except StoreError as error:  # before any event was written: the store comes first
-        known.outputs.step_context.log.warning(f"launching a step that is a hit, as it can't be replayed: {error}")
-        return None
 
 
 def _plan_and_step(context: StepHandlerContext) -> tuple[PlanOrchestrationContext, ExecutionStep]:

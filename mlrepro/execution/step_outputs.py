@@ -39,19 +39,21 @@ class StepOutputs:
         selected = self.step_context.selected_output_names
         return [name for name in self.assets() if name in selected]
 
-    def selected_checks(self) -> set[str]:
-        """Names of the asset checks that the run selected."""
+    def is_selected(self, check: Mapping[str, Any]) -> bool:
+        """Whether the run selected a recorded asset check."""
+        return (check["output"], check["name"]) in self.selected_checks()
+
+    def selected_checks(self) -> set[tuple[str, str]]:
+        """The asset checks that the run selected: the output of the asset that each is about, and its name."""
         selected = self.step_context.selected_output_names
-        return {check for output, check in self._check_names.items() if output in selected}
+        definition = self.step_context.assets_def
+        specs = definition.node_check_specs_by_output_name if definition else {}
+        return {(self._output_of(spec.asset_key), spec.name) for output, spec in specs.items() if output in selected}
 
     def check_outputs(self) -> list[str]:
         """Names of the outputs that stand for the asset checks that the run selected."""
         selected = self.step_context.selected_output_names
         return [output for output in self._check_names if output in selected]
-
-    def output_of_check(self, check: str) -> str:
-        """Name of the output that stands for an asset check."""
-        return next(output for output, name in self._check_names.items() if name == check)
 
     def read(self, event: Any) -> ComputedOutput | None:
         """Read an event as one of the step's outputs; None for anything else (a check, an observation)."""
@@ -94,7 +96,7 @@ class StepOutputs:
 
     def type_checks(self, output: ComputedOutput) -> bool:
         """Whether a value passes the check that Dagster will make."""
-        if not output.has_value:
+        if output.value is NoValueSentinel or (not output.has_value and output.value is None):
             return True
         dagster_type = self.step_context.op_def.output_def_named(output.name).dagster_type
         return dagster_type.type_check(self.step_context.for_type(dagster_type), output.value).success

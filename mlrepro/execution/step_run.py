@@ -63,8 +63,14 @@ def cached_function(computation: Computation) -> Callable[..., Any]:
             return fn(*args, **kwargs)
         return StepRun(context, step_context, computation, args, kwargs).events()
 
-    attach(run, computation)
-    return run
+    @functools.wraps(fn)
+    def generate(*args: Any, **kwargs: Any) -> Any:
+        return (yield from run(*args, **kwargs))
+
+    # Dagster reads a return annotation as the type of the output, but for what a generator yields
+    wrapper = generate if inspect.isgeneratorfunction(fn) else run
+    attach(wrapper, computation)
+    return wrapper
 
 
 @dataclass
@@ -147,7 +153,7 @@ class StepRun:
             metadata = {**facts, **metadata_from_json(output["metadata"]), **facts}
             yield self.outputs.event(name, value, output, metadata)
         for check in record["checks"]:
-            if check["name"] in self.outputs.selected_checks():
+            if self.outputs.is_selected(check):
                 yield self.outputs.check_result(check)
 
     def _replayed_values(self, store: Store, hit: Hit) -> dict[str, Any]:

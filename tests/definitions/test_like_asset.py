@@ -379,7 +379,7 @@ class TestChecks:
 
     def test_checks_in_a_materialize_result(self, lab: Lab) -> None:
         @ml_asset(check_specs=[dg.AssetCheckSpec("seen", asset="checked")])
-        def checked() -> dg.MaterializeResult:
+        def checked():
             return dg.MaterializeResult(value=1, check_results=[dg.AssetCheckResult(passed=False, check_name="seen")])
 
         for expected in ("computed", "hit"):
@@ -434,7 +434,7 @@ class TestResources:
         lab.run(told, resources={"notifier": Notifier(channel="a")})
         assert lab.run(told, resources={"notifier": Notifier(channel="b")}).cache == {"told": "hit"}
 
-    @pytest.mark.parametrize("resources, known", [(set(), "it gets none"), ({"notifier"}, "notifier")])
+    @pytest.mark.parametrize(("resources", "known"), [(set(), "it gets none"), ({"notifier"}, "notifier")])
     def test_ignoring_a_resource_that_it_does_not_get(self, resources: set[str], known: str) -> None:
         from mlrepro import Cache
         from mlrepro.errors import AssetDefinitionError
@@ -675,3 +675,31 @@ class TestResourcesOfResources:
                 instance=lab.instance, run_config={"resources": {"inner": {"config": {"n": n}}}}
             )
             assert result.output_for_node("reads") == n
+
+
+class TestAnnotatedGenerators:
+    def test_annotation_of_a_generator_is_no_type_of_an_output(self, lab: Lab) -> None:
+        from collections.abc import Iterator
+
+        @ml_asset
+        def one() -> Iterator[dg.Output[int]]:
+            yield dg.Output(4)
+
+        @ml_asset(check_specs=[dg.AssetCheckSpec("small", asset="few")])
+        def few(one: int) -> Iterator[object]:
+            yield dg.Output(one - 1)
+            yield dg.AssetCheckResult(passed=True, check_name="small")
+
+        assert lab.run(one, few).value("few") == 3
+        assert lab.run(one, few).cache == {"one": "hit", "few": "hit"}
+        assert [output.value for output in one()] == [4]
+
+    def test_value_that_an_output_can_not_have(self, lab: Lab) -> None:
+        """Dagster takes the type of an asset with checks of its own from the annotation: nothing."""
+
+        @ml_asset(check_specs=[dg.AssetCheckSpec("small", asset="few")])
+        def few() -> dg.MaterializeResult:
+            return dg.MaterializeResult(value=1, check_results=[dg.AssetCheckResult(passed=True)])
+
+        with pytest.raises(dg.DagsterTypeCheckDidNotPass, match="Value must be None"):
+            lab.run(few)

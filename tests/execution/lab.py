@@ -1,4 +1,4 @@
-"""A laboratory of two: the same runs under a plain executor and under `cache_first` around it, and what Dagster tells."""
+"""Two laboratories: the same runs under a plain executor and under `cache_first`, and what Dagster tells of them."""
 
 import asyncio
 import functools
