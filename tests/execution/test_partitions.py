@@ -127,7 +127,7 @@ def test_weeks_of_days(both: Both) -> None:
     assert both.run(sales, weekly, select=["weekly"], partition="2026-01-04").first.replayed == {"weekly"}
 
 
-@pytest.mark.parametrize("count", [5, 99, 100, 120])
+@pytest.mark.parametrize("count", [5, *(pytest.param(many, marks=pytest.mark.slow) for many in (99, 100, 120))])
 @pytest.mark.parametrize("how", ["argument", "dependency"])
 def test_all_partitions_into_one(both: Both, count: int, how: str) -> None:
     many = dg.StaticPartitionsDefinition([f"p{number:03}" for number in range(count)])
