@@ -5,7 +5,18 @@ import importlib.util
 import pkgutil
 import sys
 
-EXTRAS = ("pandas", "numpy", "polars", "torch", "sklearn", "safetensors", "dagster_webserver", "dagster_k8s", "psycopg2", "boto3")
+EXTRAS = (
+    "pandas",
+    "numpy",
+    "polars",
+    "torch",
+    "sklearn",
+    "safetensors",
+    "dagster_webserver",
+    "dagster_k8s",
+    "psycopg2",
+    "boto3",
+)
 
 present = [name for name in EXTRAS if importlib.util.find_spec(name)]
 if present:

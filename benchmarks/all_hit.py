@@ -161,7 +161,9 @@ def measure(shape: str, rounds: int, *, postgres: bool, children: Children) -> N
     with tempfile.TemporaryDirectory(prefix="mlrepro-") as name:
         folder = Path(name)
         os.environ |= {"BENCH_FILES": str(folder / "files"), "BENCH_STORE": (folder / "store").as_uri()}
-        functions = {f"{kind}_{each}": globals()[f"{kind}_{each}"] for kind in ("plain", "fill", "cached") for each in SHAPES}
+        functions = {
+            f"{kind}_{each}": globals()[f"{kind}_{each}"] for kind in ("plain", "fill", "cached") for each in SHAPES
+        }
         with instance(folder, postgres=postgres) as where:
             run(functions[f"fill_{shape}"], where)
             run(functions[f"plain_{shape}"], where)  # the first run of a process pays for imports
@@ -172,7 +174,9 @@ def measure(shape: str, rounds: int, *, postgres: bool, children: Children) -> N
                     before = children.count
                     whole, executing, said = run(functions[f"{kind}_{shape}"], where)
                     assert said == ({"hit"} if kind == "cached" else {"ran"}), said
-                    assert kind == "plain" or children.count == before, f"{children.count - before} processes were started"
+                    assert kind == "plain" or children.count == before, (
+                        f"{children.count - before} processes were started"
+                    )
                     rows.append((whole, executing))
         ratios = [
             [ours[which] / theirs[which] for ours, theirs in zip(times["cached"], times["plain"], strict=True)]

@@ -26,6 +26,7 @@ from mlrepro.execution.look_ahead import KnownStep, LookAhead, Outlook
 from mlrepro.execution.plain_results import PlainResults
 from mlrepro.execution.replay import Replay, ready_outputs
 from mlrepro.execution.step_handler import CacheFirstStepHandler
+from mlrepro.io_managers.lookup import Miss
 from mlrepro.io_managers.modes import VERIFY_TAG
 
 
@@ -112,7 +113,10 @@ class CacheFirstExecutor(Executor):
                 left = _without(plan_context, execution_plan, replay.done)
         if left.step_keys_to_execute:
             running = self.inner.execute(_with_plan(plan_context, left), left)
-            yield from PlainResults(plan_context, left).follow(running)
+            for event in PlainResults(plan_context, left).follow(running):
+                if isinstance(self.inner, StepDelegatingExecutor):
+                    _tell_handler(self.inner, event)
+                yield event
 
     def _hits(self, plan_context: PlanOrchestrationContext) -> list[KnownStep]:
         outlooks: list[Outlook] = []
@@ -121,6 +125,13 @@ class CacheFirstExecutor(Executor):
                 outlooks += level
                 if check_captured_interrupt():
                     return []
+        failed = [
+            outlook.reason
+            for outlook in outlooks
+            if outlook.known and isinstance(outlook.known.found, Miss) and outlook.known.found.warning
+        ]
+        if failed:
+            plan_context.log.warning(f"{len(failed)} steps are started that could be hits: {failed[0]}")
         return [outlook.known for outlook in outlooks if outlook.verdict == "hit" and outlook.known]
 
     def _replay(
@@ -145,6 +156,13 @@ class CacheFirstExecutor(Executor):
         if isinstance(self.inner, StepDelegatingExecutor):
             # It follows the run's log from here on: what was replayed before is not news of a step that it launched.
             self.inner._event_cursor = _end_of_log(plan_context)
+
+
+def _tell_handler(executor: StepDelegatingExecutor, event: DagsterEvent) -> None:
+    """Let the handler know of a step that ended: it may hold a lease for one whose function was never called."""
+    handler = executor._step_handler
+    if isinstance(handler, CacheFirstStepHandler) and (event.is_step_failure or event.is_step_up_for_retry):
+        handler.give_back(str(event.step_key))
 
 
 def _without(plan_context: PlanOrchestrationContext, plan: ExecutionPlan, hits: list[KnownStep]) -> ExecutionPlan:

@@ -106,7 +106,7 @@ class CacheFirstStepHandler(StepHandler):
             return CheckStepHealthResult.healthy()
         health = self.inner.check_step_health(step_handler_context)
         if not health.is_healthy:
-            self._give_back(step.key)
+            self.give_back(step.key)
         return health
 
     def terminate_step(self, step_handler_context: StepHandlerContext) -> Iterator[DagsterEvent]:
@@ -119,7 +119,7 @@ class CacheFirstStepHandler(StepHandler):
                 wait.thread.join(LAST_LAUNCH)  # it may be making a pod at this moment
         if wait is None or wait.launched:
             yield from self.inner.terminate_step(step_handler_context)
-        self._give_back(step.key)
+        self.give_back(step.key)
 
     def _wait_and_launch(self, context: StepHandlerContext, known: KnownStep, wait: _Wait) -> None:
         plan_context, step = _plan_and_step(context)
@@ -137,7 +137,7 @@ class CacheFirstStepHandler(StepHandler):
             pass
         except Exception:  # noqa: BLE001 -- nobody else would tell the run that its step never started
             error = serializable_error_info_from_exc_info(sys.exc_info())
-            self._give_back(step.key)
+            self.give_back(step.key)
             DagsterEvent.step_failure_event(
                 context.get_step_context(step.key), StepFailureData(error=error, user_failure_data=None)
             )
@@ -179,7 +179,7 @@ class CacheFirstStepHandler(StepHandler):
             known.outputs.step_context.log.warning(f"launching without waiting for others: {error!r}")
             return None
 
-    def _give_back(self, step_key: str) -> None:
+    def give_back(self, step_key: str) -> None:
         """Let others compute at once, where a step ended before it took the lease over: nobody else would tell them."""
         if (lease := self._leases.pop(step_key, None)) is not None:
             lease.release(failed=True)

@@ -13,6 +13,7 @@ import pytest
 from tests.kubernetes.double import KubernetesDouble
 
 if TYPE_CHECKING:
+    from dagster._core.execution.plan.plan import ExecutionPlan
     from kubernetes.client import BatchV1Api, CoreV1Api, V1Job, V1Pod
 
 T = TypeVar("T")
@@ -107,6 +108,8 @@ class Deployment:
         job: str = "__ASSET_JOB",
         run_config: Mapping[str, object] | None = None,
         tags: Mapping[str, str] | None = None,
+        code_location: str | None = None,
+        again: str | None = None,
     ) -> str:
         """Launch a run of a module's ``defs``, and return its id without waiting.
 
@@ -116,21 +119,44 @@ class Deployment:
             job: A job's name, for other than the assets.
             run_config: The run's configuration.
             tags: The run's tags.
+            code_location: Where it says that it comes from.
+            again: A failed run of this module, to be executed again from its failure; ``select`` is that run's own.
         """
         from dagster._core.definitions.reconstruct import ReconstructableRepository
+        from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
         code = ReconstructableRepository.for_module(module, "defs").get_reconstructable_job(job)
+        location = RegisteredCodeLocationOrigin(code_location) if code_location else None
         assets = frozenset(map(dg.AssetKey.from_user_string, select)) if select is not None else None
+        if again:
+            assets = self.look(again).asset_selection
+        definition = code.get_definition().get_subset(asset_selection=assets) if assets else code.get_definition()
         run = self.instance.create_run_for_job(
-            code.get_definition().get_subset(asset_selection=assets) if assets else code.get_definition(),
+            definition,
+            execution_plan=self._rest_of(again, definition, run_config) if again else None,
             asset_selection=assets,
             run_config=run_config,
-            tags=tags,
+            tags={**(tags or {}), **({"dagster/is_resume_retry": "true"} if again else {})},
+            parent_run_id=again,
+            root_run_id=again,
+            remote_job_origin=location and RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job),
             job_code_origin=code.get_python_origin(),
         )
         self.launched.append(run.run_id)
         self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # K8sRunLauncher needs no workspace
         return run.run_id
+
+    def _rest_of(
+        self, run_id: str, definition: dg.JobDefinition, run_config: Mapping[str, object] | None
+    ) -> "ExecutionPlan":
+        """The plan of what a failed run left to do, as Dagster's own "re-execute from failure" has it."""
+        from dagster._core.execution.api import create_execution_plan
+        from dagster._core.execution.plan.state import KnownExecutionState
+
+        steps, known_state = KnownExecutionState.build_resume_retry_reexecution(self.instance, self.look(run_id))
+        return create_execution_plan(
+            definition, run_config, step_keys_to_execute=steps, known_state=known_state, instance_ref=None
+        )
 
     def wait(self, run_id: str, *, timeout: float = 180) -> dg.DagsterRun:
         """Wait for a run's end. The test fails with the run's log when there is none in time."""
