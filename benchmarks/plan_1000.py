@@ -159,7 +159,7 @@ def main() -> None:
             with counted_requests() as requests:
                 made = look()
             assert made.counts["hit"] == number, made.counts
-            store = S3Store(BUCKET, client_options={"allow_http": True}, **access)  # type: ignore[arg-type]
+            store = S3Store(BUCKET, client_options={"allow_http": True}, **access)
             paths = [
                 f"bench/default/results/{row.input_hash[:2]}/{row.input_hash}.json"
                 for row in made.assets

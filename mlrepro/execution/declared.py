@@ -22,15 +22,15 @@ class DeclaredComputation(Computation):
 
     name: str = ""
 
-    def fingerprint(self, session: FingerprintSession | None = None) -> CodeFingerprint:  # noqa: ARG002
+    def fingerprint(self, session: FingerprintSession | None = None) -> CodeFingerprint:  # noqa: ARG002 -- the same question as to others
         """What is known of the code."""
         return CodeFingerprint(digest=digest(["declared", self.name]))
 
-    def sees_partition(self, code: CodeFingerprint) -> bool:  # noqa: ARG002
+    def sees_partition(self, code: CodeFingerprint) -> bool:  # noqa: ARG002 -- the same question as to others
         """A function that nobody looked into may ask which partition it computes."""
         return True
 
-    def sees_context(self, code: CodeFingerprint) -> bool:  # noqa: ARG002
+    def sees_context(self, code: CodeFingerprint) -> bool:  # noqa: ARG002 -- the same question as to others
         """As its signature says."""
         return self.takes_context
 

@@ -21,6 +21,7 @@ from mlrepro.errors import MlreproError, StoreError
 from mlrepro.execution.before_launch import StepsBeforeLaunch
 from mlrepro.execution.decision import decide, reason_not_to_look
 from mlrepro.execution.declared import DeclaredComputation, computation_for
+from mlrepro.execution.loading import one_line
 from mlrepro.execution.schedule import Schedule
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.computation import Computation
@@ -192,6 +193,8 @@ class LookAhead:
             return outputs, store, step_key(context, computation, inputs, store, self._session(computation)), inputs
         except MlreproError as error:
             return Outlook(step, "run", str(error))
+        except Exception as error:  # noqa: BLE001 -- a partition that is not there, say: the step says it, others go on
+            return Outlook(step, "unknown", one_line(error))
 
     def _session(self, computation: Computation) -> FingerprintSession:
         party = computation.first_party

@@ -23,10 +23,10 @@ from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.step import ExecutionStep
 
 from mlrepro.catalog.history import find_version
-from mlrepro.errors import MlreproError
 from mlrepro.execution.before_launch import StepsBeforeLaunch, steps_before_launch
 from mlrepro.execution.declared import DeclaredComputation, computation_for
 from mlrepro.execution.look_ahead import KnownStep, LookAhead
+from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.commit import metadata_to_json, result_record
 from mlrepro.io_managers.lookup import Miss
 
@@ -61,15 +61,15 @@ class PlainResults:
     def follow(self, events: Iterator[DagsterEvent]) -> Iterator[DagsterEvent]:
         """Pass events on, and keep what they tell."""
         with contextlib.ExitStack() as open_stores:
-            self._find(open_stores)
-            if not self._declared:
-                yield from events
-                return
+            try:
+                self._find(open_stores)
+            except Exception as error:  # noqa: BLE001 -- a cache problem never fails a run
+                self._plan_context.log.warning(f"results of plain assets are not cached: {error}")
             for event in events:
                 if event.step_key in self._declared:
                     try:
                         self._see(event)
-                    except MlreproError as error:  # a cache problem never fails a run
+                    except Exception as error:  # noqa: BLE001 -- likewise
                         self._started.pop(event.step_key, None)
                         self._plan_context.log.warning(f"the result of {event.step_key} is not cached: {error}")
                 yield event
@@ -81,7 +81,12 @@ class PlainResults:
         for step in self._plan.get_steps_to_execute_in_topo_order():
             context = steps.context(step)
             computation = computation_for(context)
-            if isinstance(computation, DeclaredComputation) and steps.store(context, list(computation.outputs)):
+            if not isinstance(computation, DeclaredComputation):
+                continue
+            outputs = StepOutputs(context, computation)
+            # what a run that selected only some of the assets computes is no result of the whole
+            whole = len(outputs.selected()) == len(outputs.assets())
+            if whole and steps.store(context, outputs.assets()) is not None:
                 self._declared.add(step.key)
         self._steps = steps
 

@@ -11,7 +11,6 @@ import dagster as dg
 from mlrepro.catalog.history import newest_version
 from mlrepro.errors import StoreError
 from mlrepro.execution.before_launch import StepsBeforeLaunch
-from mlrepro.execution.collecting import no_collection
 from mlrepro.execution.loading import definitions_in
 from mlrepro.execution.look_ahead import LookAhead, Outlook, is_followed
 from mlrepro.execution.planned import Plan, PlannedAsset, PlannedCheck, names, utc
@@ -21,6 +20,7 @@ from mlrepro.execution.selecting import Selection, check_refreshed, selected_key
 from mlrepro.io_managers.lookup import Miss
 from mlrepro.io_managers.reasons import explained
 from mlrepro.store import Store
+from mlrepro.versioning.collecting import no_collection
 
 _TOLD_AT_ONCE = 8
 """Steps whose reasons are looked for at a time; each reads up to ten earlier results at once."""

@@ -12,7 +12,7 @@ from dagster._core.definitions.partitions.utils import MultiPartitionKey, get_ta
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, DagsterEventType, generate_event_batch_id
 from dagster._core.execution.context.data_version_cache import InputAssetVersionInfo
 from dagster._core.execution.context.system import IStepContext
-from dagster._core.execution.plan.execute_step import _build_data_version_tags
+from dagster._core.execution.plan.execute_step import _build_data_version_tags, _InputProvenanceData
 from dagster._core.execution.plan.objects import StepSuccessData, TypeCheckData
 from dagster._core.execution.plan.outputs import StepOutputData, StepOutputHandle
 from dagster._core.storage.dagster_run import assets_are_externally_managed
@@ -211,7 +211,7 @@ def _materializations(
     inside = {
         layer.get_asset_key_for_node_output(context.node_handle, each): each for each in ready.known.outputs.selected()
     }
-    provenance = {}
+    provenance: dict[dg.AssetKey, _InputProvenanceData] = {}
     for parent in layer.get(asset).parent_keys:
         version, place = ready.provenance.get(parent, (DEFAULT_DATA_VERSION, None))
         if parent in inside and parent != asset:  # made by the same step
@@ -224,7 +224,7 @@ def _materializations(
         **_build_data_version_tags(
             DataVersion(output["data_version"]),
             layer.get(asset).code_version or context.run_id,
-            provenance,  # type: ignore[arg-type]
+            provenance,
             data_version_is_user_provided=not output.get("derived"),
         ),
         **(output.get("tags") or {}),

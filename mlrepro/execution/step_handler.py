@@ -197,7 +197,8 @@ def _look_up(plan_context: PlanOrchestrationContext, step: ExecutionStep) -> Out
     try:
         with steps_before_launch(plan_context.plan_data, log) as steps:
             return LookAhead(steps).look_up_one(step)
-    except Exception:  # noqa: BLE001 -- a cache problem never fails a run: the step looks for itself
+    except Exception as error:  # noqa: BLE001 -- a cache problem never fails a run: the step looks for itself
+        log.warning(f"launching a step that could not be looked up: {error}")
         return Outlook(step, "unknown", "the look-up failed")
 
 

@@ -135,12 +135,14 @@ def well_formed(record: Mapping[str, Any]) -> bool:
         outputs = list(record["outputs"].values())
         texts = [record[name] for name in ("who", "run_id", "started", "finished")]
         texts += [record["code"]["fingerprint"], *(output["data_version"] for output in outputs)]
+        times = [dt.datetime.fromisoformat(record[name]) for name in ("started", "finished")]
         parts = [record["checks"], *(output["metadata"] for output in outputs)]
         stored = [list(stored_values(output)) for output in outputs]
     except (KeyError, TypeError, AttributeError, ValueError, StoreError):
         return False
     return (
         all(isinstance(text, str) for text in texts)
+        and all(time.tzinfo is not None for time in times)
         and isinstance(record["seconds"], float | int)
         and all(isinstance(part, list | dict) for part in parts)
         and all(stored)

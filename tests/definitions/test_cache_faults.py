@@ -1,5 +1,6 @@
 """How the cache must behave when something is wrong: rows of the acceptance list, named after the row."""
 
+import datetime as dt
 import json
 import random
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlrepro import ml_asset, versions
+from mlrepro import Cache, ml_asset, versions
 from mlrepro.errors import StoreError, UnstorableValueError
 from tests.definitions.lab import Lab
 
@@ -145,6 +146,20 @@ def test_record_that_somebody_damaged(lab: Lab, damage: str) -> None:
     record.write_text(damage)
     assert lab.run(numbers).cache == {"numbers": "computed"}
     assert lab.run(numbers).cache == {"numbers": "hit"}
+
+
+@pytest.mark.parametrize("field", ["started", "finished"])
+@pytest.mark.parametrize("time", ["yesterday", "2026-11-23T12:00:00", ""])
+def test_record_with_a_time_that_is_none(lab: Lab, field: str, time: str) -> None:
+    @ml_asset(cache=Cache(max_age=dt.timedelta(days=1)))
+    def fresh() -> int:
+        return 1
+
+    lab.run(fresh)
+    (record,) = lab.results()
+    record.write_text(json.dumps({**json.loads(record.read_text()), field: time}))
+    assert lab.run(fresh).cache == {"fresh": "computed"}
+    assert lab.run(fresh).cache == {"fresh": "hit"}
 
 
 def test_file_that_changes_while_the_function_runs_leaves_no_result(lab: Lab) -> None:

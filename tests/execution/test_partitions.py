@@ -278,3 +278,27 @@ class TestPartitionsThatAreMaterializedInBetween:
 
         for key in ("a", "b"):
             assert both.twice(shared, each, select=["each", "shared"], partition=key).replayed == {"shared", "each"}
+
+
+def test_a_partition_that_upstream_does_not_have_leaves_the_others_their_hits(both: Both) -> None:
+    """The step that can't be looked up fails in its own words; nobody else pays for it."""
+    early = dg.DailyPartitionsDefinition("2026-01-01")
+    late = dg.DailyPartitionsDefinition("2026-01-05")
+
+    @ml_asset(partitions_def=late)
+    def begun_late() -> int:
+        return 1
+
+    @ml_asset(partitions_def=early)
+    def sound() -> int:
+        return 2
+
+    @ml_asset(partitions_def=early)
+    def reads_what_is_not_there(begun_late: int) -> int:
+        return begun_late
+
+    select = ["sound", "reads_what_is_not_there"]
+    both.run(begun_late, sound, reads_what_is_not_there, select=select, partition="2026-01-02")
+    again = both.run(begun_late, sound, reads_what_is_not_there, select=select, partition="2026-01-02").first
+    assert not again.success
+    assert again.replayed == {"sound"}

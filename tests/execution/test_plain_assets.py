@@ -1,5 +1,7 @@
 """Plain `@asset`s with a `code_version` under our IO manager and `cache_first`: kept and replayed too."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -245,3 +247,28 @@ class TestNotKept:
         ran = lab.run(number())
         assert ran.success
         assert any("the result of number is not cached: no space left" in (e.user_message or "") for e in ran.log)
+
+    @pytest.mark.parametrize("where", ["_find", "_start", "_keep"])
+    def test_mistake_of_ours_does_not_fail_the_run(self, lab: Lab, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+        from mlrepro.execution.plain_results import PlainResults
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("a mistake of ours")
+
+        monkeypatch.setattr(PlainResults, where, broken)
+        ran = lab.run(number(), doubled())
+        assert ran.success
+        assert any("a mistake of ours" in (entry.user_message or "") for entry in ran.log)
+
+    def test_part_of_a_multi_asset(self, lab: Lab) -> None:
+        @dg.multi_asset(
+            specs=[dg.AssetSpec(name, code_version="1", skippable=True) for name in ("left", "right")], can_subset=True
+        )
+        def both(context: dg.AssetExecutionContext):
+            for key in context.selected_asset_keys:
+                yield dg.MaterializeResult(asset_key=key, metadata={"selected": len(context.selected_asset_keys)})
+
+        lab.run(both, select=["left"])
+        assert not list(Path(lab.url).glob("*/results/*/*.json")), "what part of a step gave is no result of the whole"
+        assert lab.run(both).ran == {"both"}
+        assert lab.run(both).replayed == {"both"}

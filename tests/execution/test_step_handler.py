@@ -139,6 +139,8 @@ class TestLaunching:
         lab.succeeds(*ALL)
         monkeypatch.setattr(step_handler, part, _raising(RuntimeError("no such thing")))
         assert lab.succeeds(*ALL, config={"middle": {"note": "again"}}) == ["middle", "last"]
+        log = lab.messages(lab.instance.get_runs(limit=1)[0])
+        assert "last: launching a step that could not be looked up: no such thing" in log
 
     def test_hit_whose_version_can_not_be_stored_is_launched(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         lab.succeeds(*ALL)

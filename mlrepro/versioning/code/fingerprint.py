@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import gc
 import hashlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +15,7 @@ from mlrepro.versioning.code.graph import Node
 from mlrepro.versioning.code.origin import Kind, Origins
 from mlrepro.versioning.code.report import CodeFingerprint
 from mlrepro.versioning.code.walker import Walker
+from mlrepro.versioning.collecting import no_collection
 
 _SCHEMA = b"mlrepro code fingerprint 1"
 _PLATFORM = ("dagster", "mlrepro")
@@ -53,7 +53,7 @@ class FingerprintSession:
             raise FingerprintError(
                 f"{target!r} cannot be fingerprinted: give a function, a method, a class or another callable"
             )
-        with _no_collection():
+        with no_collection():
             return self._fingerprint(target, also)
 
     def _fingerprint(self, target: Callable[..., Any] | type, also: Sequence[object]) -> CodeFingerprint:
@@ -89,19 +89,6 @@ class FingerprintSession:
     @functools.cached_property
     def _base(self) -> Origins:
         return Origins(self._first_party)
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Put off garbage collection: syntax trees live for moments only, and collecting meanwhile makes them live on."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def fingerprint(
@@ -173,7 +160,7 @@ def fingerprint_session(
         >>> len(digests)
         2
     """
-    with _no_collection():
+    with no_collection():
         yield FingerprintSession(first_party=first_party, ignore_decorators_of=ignore_decorators_of)
 
 
