@@ -51,7 +51,7 @@ format: $(DEV)  ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV)  ## print the benchmarks: edits noticed, data hashes, load time, throughput
+bench: $(DEV)  ## print the benchmarks: edits noticed, data hashes, load time, all-hit runs, plans, throughput
 	@for script in benchmarks/*.py; do echo; echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
 pictures: $(DEV)  ## take the README's pictures again, with the real UI and a browser

@@ -76,7 +76,11 @@ def _instance(instance: dg.DagsterInstance | None) -> Iterator[dg.DagsterInstanc
     if instance is not None:
         yield instance
         return
-    with dg.DagsterInstance.get() if is_dagster_home_set() else dg.DagsterInstance.ephemeral() as opened:
+    try:
+        found = dg.DagsterInstance.get() if is_dagster_home_set() else dg.DagsterInstance.ephemeral()
+    except Exception as error:  # YAML that is none, a database that is down: each raises something of its own
+        raise AssetDefinitionError(f"Dagster's instance can't be opened: {one_line(error)}") from error
+    with found as opened:
         yield opened
 
 

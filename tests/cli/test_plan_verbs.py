@@ -139,6 +139,25 @@ def test_mistakes_end_in_one_line(run: Run, arguments: list[str], says: str) -> 
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [(None, "does not exist"), ("storage: [", "parsing"), ("nope: 1", 'unexpected config entry "nope"')],
+)
+def test_a_dagster_home_that_can_not_be_opened_is_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str | None, says: str
+) -> None:
+    home = tmp_path / "home"
+    if settings is not None:
+        home.mkdir()
+        (home / "dagster.yaml").write_text(settings)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    code, out, err = run("plan", "-m", "planned_project")
+    assert (code, out) == (1, "")
+    assert "Dagster's instance can't be opened" in err
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("verb", ["plan", "explain"])
 def test_help_teaches(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
