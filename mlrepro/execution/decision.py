@@ -30,13 +30,22 @@ def decide(
     Returns:
         A hit that covers everything that the run selected of the step, or why it computes.
     """
-    if (not_looked := reason_not_to_look(outputs)) is not None:
-        return not_looked
+    return reason_not_to_look(outputs) or asked(outputs, store, key, check_values=check_values, replaced=replaced)
+
+
+def asked(
+    outputs: StepOutputs,
+    store: Store,
+    key: StepKey,
+    *,
+    check_values: bool = True,
+    replaced: Collection[str] | None = None,
+) -> Hit | Miss:
+    """What the store answers for a step that has no `reason_not_to_look`; see `decide`."""
     found = look_up(
         store,
         key,
         outputs.computation.cache,
-        _mode(outputs),
         outputs.selected(),
         check_values=check_values,
         replaced=replaced,

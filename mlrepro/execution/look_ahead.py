@@ -19,7 +19,7 @@ from dagster._core.execution.plan.step import ExecutionStep
 
 from mlrepro.errors import MlreproError, StoreError
 from mlrepro.execution.before_launch import StepsBeforeLaunch
-from mlrepro.execution.decision import decide, reason_not_to_look
+from mlrepro.execution.decision import asked, decide, reason_not_to_look
 from mlrepro.execution.declared import DeclaredComputation, computation_for
 from mlrepro.execution.loading import one_line
 from mlrepro.execution.schedule import Schedule
@@ -126,13 +126,13 @@ class LookAhead:
                         outlook = self._outlook(step, schedule, found) if step else answers.get().result()
                         if not isinstance(outlook, Outlook):
                             # keys are made here, one by one: they are Python's work; the store is asked meanwhile
-                            asked = pool.submit(
+                            future = pool.submit(
                                 _look_up,
                                 *outlook,
                                 check_values=self.check_values,
                                 replaced=self._replaced_in(outlook[1]),
                             )
-                            asked.add_done_callback(answers.put)
+                            future.add_done_callback(answers.put)
                             continue
                         found[outlook.step.key] = outlook
                         if outlook.verdict == "hit" and outlook.known is not None:
@@ -283,7 +283,7 @@ def _look_up(
     replaced: frozenset[str] | None = None,
 ) -> Outlook:
     step = outputs.step_context.step
-    found = decide(outputs, store, key, check_values=check_values, replaced=replaced)
+    found = asked(outputs, store, key, check_values=check_values, replaced=replaced)
     known = KnownStep(outputs, store, key, inputs, found)
     if isinstance(found, Miss):
         return Outlook(step, "run", found.reason, known)

@@ -28,16 +28,11 @@ class StepOutputs:
 
     def assets(self) -> list[str]:
         """Names of the outputs that are assets, in their order."""
-        return [
-            definition.name
-            for definition in self.step_context.op_def.output_defs
-            if definition.name not in self._check_names
-        ]
+        return list(self._assets)
 
     def selected(self) -> list[str]:
         """Names of the assets' outputs that the run selected."""
-        selected = self.step_context.selected_output_names
-        return [name for name in self.assets() if name in selected]
+        return list(self._selected)
 
     def is_selected(self, check: Mapping[str, Any]) -> bool:
         """Whether the run selected a recorded asset check."""
@@ -131,6 +126,16 @@ class StepOutputs:
             description=check["description"],
             metadata=metadata_from_json(check["metadata"]),
         )
+
+    @functools.cached_property
+    def _assets(self) -> tuple[str, ...]:
+        names = (definition.name for definition in self.step_context.op_def.output_defs)
+        return tuple(name for name in names if name not in self._check_names)
+
+    @functools.cached_property
+    def _selected(self) -> tuple[str, ...]:
+        selected = self.step_context.selected_output_names
+        return tuple(name for name in self._assets if name in selected)
 
     @functools.cached_property
     def _check_names(self) -> dict[str, str]:

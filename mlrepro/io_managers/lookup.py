@@ -56,7 +56,6 @@ def look_up(
     store: Store,
     key: StepKey,
     cache: Cache,
-    mode: Mode,
     outputs: Collection[str],
     *,
     check_values: bool = True,
@@ -68,7 +67,6 @@ def look_up(
         store: Where results are.
         key: The step's key.
         cache: What the asset's author said.
-        mode: What the run or the process asked for.
         outputs: Names of the outputs that the run selected.
         check_values: Whether a hit's values have to be in the store: a request a blob. Who only shows what a run
             would do can leave that to the run.
@@ -77,8 +75,6 @@ def look_up(
     Returns:
         A hit only if every selected output is in the record, and its blobs are in the store where that is checked.
     """
-    if (not_asked := declined(cache, mode)) is not None:
-        return not_asked
     if key.uncacheable:
         return Miss(key.uncacheable)
     try:

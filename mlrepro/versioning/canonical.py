@@ -41,10 +41,11 @@ def digest(value: object) -> str:
 
 
 def _plain(value: Any) -> Any:
+    kind = type(value)
+    # str and int subclasses (enum members among them) would print as their base type: refused below
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
     match value:
-        case None | bool() | int() | str():
-            # str and int subclasses (enum members among them) would print as their base type
-            return value if type(value) in (type(None), bool, int, str) else _refuse(value)
         case float():
             return value if math.isfinite(value) else {"$float": repr(value)}
         case list() | tuple():
