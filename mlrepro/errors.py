@@ -68,3 +68,27 @@ class VersionNameError(MlreproError):
 
 class NothingToVerifyError(MlreproError):
     """`mlrepro verify` found no result under the present code, config and inputs."""
+
+
+class ChannelError(MlreproError):
+    """A channel, or a pin, can't be moved as asked. It stays as it was."""
+
+
+class NothingToRollBackToError(ChannelError):
+    """There is no earlier version that a channel or an asset could go back to."""
+
+
+class QuarantinedError(ChannelError):
+    """A version was rolled back from, and is not promoted again until someone releases it."""
+
+
+class ChannelMovedError(ChannelError):
+    """Somebody moved the channel since a decision about it was made."""
+
+
+class ConditionError(MlreproError):
+    """A condition of a gate or of a rollback sensor was written in a way that cannot be judged."""
+
+
+class NoticeError(MlreproError):
+    """A notice of a rollback sensor can't be given: the URL of a webhook is missing, or is none."""

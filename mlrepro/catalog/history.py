@@ -53,9 +53,30 @@ def history_name(asset: Sequence[str], partition: str | None) -> tuple[str, ...]
         >>> history_name(["team", "model"], None)
         ('versions', 'team', 'model', '_')
     """
+    return ("versions", *asset, partition_part(partition))
+
+
+def partition_part(partition: str | None) -> str:
+    """Name a partition as the last part of a history's name; an asset without partitions has one too.
+
+    Example:
+        >>> partition_part(None), partition_part("2026-11-01"), partition_part("_")
+        ('_', '2026-11-01', '__')
+    """
     # a partition that is itself called "_" must not meet the history of an asset without partitions, nor "__" it
-    last = WITHOUT_PARTITION if partition is None else partition + WITHOUT_PARTITION * (set(partition) == {"_"})
-    return ("versions", *asset, last)
+    return WITHOUT_PARTITION if partition is None else partition + WITHOUT_PARTITION * (set(partition) == {"_"})
+
+
+def partition_of_part(part: str) -> str | None:
+    """The partition that `partition_part` named.
+
+    Example:
+        >>> partition_of_part("_"), partition_of_part("__")
+        (None, '_')
+    """
+    if part == WITHOUT_PARTITION:
+        return None
+    return part[: -len(WITHOUT_PARTITION)] if set(part) == {"_"} else part
 
 
 def versions_of(store: Store, asset: Sequence[str], partition: str | None = None) -> Iterator[Version]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlrepro.catalog.channels import ChannelName, no_such_channel, served_version
 from mlrepro.catalog.history import Version, find_number, versions_of
 from mlrepro.catalog.names import VersionName, parse_version_name
 from mlrepro.errors import StoreError, UnknownVersionError
@@ -51,6 +52,8 @@ shared): materialize it first
     """
     opened = find_store(store, scope=scope)
     name = parse_version_name(asset)
+    if name.channel is not None:
+        return [version(asset, partition=partition, store=opened)]
     found = list(versions_of(opened, name.asset, partition))
     if name.number is not None:
         found = [version for version in found if version.number == name.number]
@@ -65,16 +68,23 @@ def version(
     """Find one version by name.
 
     Args:
-        name: ``asset`` for the newest, or ``asset@v3``.
+        name: ``asset`` for the newest, ``asset@v3``, or ``asset@production`` for what a channel serves.
         partition: Partition key, for a partitioned asset.
         store: A store or its URL. Default: as the resource finds it.
         scope: Whose history.
 
     Raises:
         UnknownVersionError: If there is none.
+        ChannelError: If there is no such channel, or it serves nothing.
     """
     opened = find_store(store, scope=scope)
     parsed = parse_version_name(name)
+    if parsed.channel is not None:
+        channel = ChannelName(parsed.asset, parsed.channel, partition)
+        served = served_version(opened, channel)
+        if served is None:
+            raise no_such_channel(opened, channel)
+        return served
     found = find_number(opened, parsed.asset, partition, parsed.number)
     if found is None:
         raise unknown_version(opened, parsed, partition)
@@ -92,7 +102,7 @@ def load(
     """Load the value of a version, outside of any run: in a notebook, in a service.
 
     Args:
-        name: ``asset`` for the newest version, or ``asset@v3``.
+        name: ``asset`` for the newest version, ``asset@v3``, or ``asset@production`` for what a channel serves.
         as_type: Load it as this type, where the format can: a frame as pandas, polars or pyarrow.
         partition: Partition key, for a partitioned asset.
         store: A store or its URL. Default: as the resource finds it.

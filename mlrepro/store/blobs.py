@@ -184,6 +184,22 @@ class Blobs:
                 return scope
         return None
 
+    def copy_to(self, scope: str, blob: Blob) -> None:
+        """Have a blob in a scope too, copied where it lies. What was damaged is found when it is read.
+
+        Raises:
+            BlobMissingError: No readable scope has it.
+        """
+        if self.objects.size(blob_key(scope, blob.digest)) == blob.size:
+            return
+        found = self.find(blob.digest, blob.size)
+        if found is None:
+            raise BlobMissingError(
+                f"The object {blob.digest} of {blob.size:,} bytes is not in {self.objects.url} "
+                f"(looked in scope {', '.join(map(repr, self._scopes))}). It has to be computed or uploaded again"
+            )
+        self.objects.copy(blob_key(found, blob.digest), blob_key(scope, blob.digest))
+
     def read(self, blob: Blob) -> memoryview:
         """A blob's bytes, checked, in memory that the caller may change.
 

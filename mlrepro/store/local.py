@@ -149,6 +149,7 @@ class LocalObjects:
         with self._spool(target.split("/", 1)[0], "write") as spool:
             for piece in pieces:
                 spool.write(piece)
+            spool.sync()
             spool.publish(target)
 
     def move(self, source: str, target: str) -> None:

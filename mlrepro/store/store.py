@@ -175,6 +175,33 @@ class Store:
         except (BlobMissingError, BlobDamagedError):
             return False
 
+    def keep_value(self, stored: StoredValue) -> None:
+        """Have a value in the own scope too, so that it does not depend on what others keep of theirs.
+
+        The blobs are copied where they lie, and only those that the own scope lacks.
+
+        Args:
+            stored: What ``write_value`` returned, in any readable scope.
+
+        Raises:
+            BlobMissingError: A blob of it is in no readable scope.
+            StoreError: The store failed.
+
+        Example:
+            >>> theirs = open_store("memory://docs-keep", scope="shared")
+            >>> stored = theirs.write_value([1, 2])
+            >>> ours = open_store("memory://docs-keep", scope="team")
+            >>> ours.keep_value(stored)
+            >>> ours.has_blob(stored.content_hash, scope="team")
+            True
+        """
+        self.check()
+        blob = Blob(stored.content_hash, stored.size)
+        if stored.parts_size:
+            for part in parts_of(Source(self._blobs, blob), stored):
+                self._blobs.copy_to(self.scope, Blob(part.digest, part.size))
+        self._blobs.copy_to(self.scope, blob)
+
     def verify_blob(self, digest: str) -> None:
         """Read an object and check its bytes.
 

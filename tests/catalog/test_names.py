@@ -22,7 +22,12 @@ def test_names_as_people_write_them(text: str, asset: tuple[str, ...], number: i
     assert parse_version_name(text) == VersionName(asset, number)
 
 
-@pytest.mark.parametrize("text", ["", "@v1", "model@", "model@v0", "model@vx", "a//b", "/a", "model@v-1"])
+def test_a_channel_stands_for_what_it_serves() -> None:
+    assert parse_version_name("team/model@production") == VersionName(("team", "model"), None, "production")
+    assert str(parse_version_name("team/model@production")) == "team/model@production"
+
+
+@pytest.mark.parametrize("text", ["", "@v1", "model@", "model@v0", "model@v 1", "model@1x", "a//b", "/a", "model@v-1"])
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(VersionNameError, match=r"names no asset|is no version"):
         parse_version_name(text)
