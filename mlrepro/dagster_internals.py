@@ -3,10 +3,17 @@
 One place to look when Dagster is upgraded. Each line says why no public name would do.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import dagster as dg
+
+# The assets of a code location and how they hang together, which a sensor's context and a run hand over untyped.
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+
+# Which version of an input an event was made from: the tag's name has changed once already.
+from dagster._core.definitions.data_version import read_input_data_version_from_tags
 
 # The parameters of a function that Dagster takes as inputs: the rule (context first, config, resources by
 # annotation) must be Dagster's own, or `@ml_asset` and `@asset` would disagree about a signature.
@@ -19,6 +26,9 @@ from dagster._core.definitions.resource_annotation import get_resource_args as r
 
 # Tells `MaterializeResult()` from `MaterializeResult(value=None)`.
 from dagster._core.definitions.utils import NoValueSentinel
+
+# The newest evaluation of an asset check in one partition: the instance's own method knows no partitions.
+from dagster._core.event_api import PartitionKeyFilter
 
 # The context of the step that runs. `AssetExecutionContext.get()` raises outside of a step and for plain ops,
 # where an asset called directly in a unit test must simply run.
@@ -34,6 +44,7 @@ from dagster._core.execution.plan.compute_generator import (
     validate_and_coerce_op_result_to_iterator as coerce_result_to_events,
 )
 from dagster._core.execution.plan.outputs import StepOutputHandle
+from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 # From an annotation to the type that Dagster checks values with.
 from dagster._core.types.dagster_type import DagsterTypeKind, resolve_dagster_type
@@ -45,6 +56,7 @@ from dagster_shared.serdes.errors import DeserializationError
 
 __all__ = [
     "DATA_VERSION_TAG",
+    "BaseAssetGraph",
     "DagsterTypeKind",
     "DeserializationError",
     "NoValueSentinel",
@@ -56,6 +68,9 @@ __all__ = [
     "data_versions_by_partition",
     "deserialize_value",
     "input_parameters",
+    "latest_check",
+    "named_as_input",
+    "read_input_data_version_from_tags",
     "repository_of",
     "resolve_dagster_type",
     "resource_parameters",
@@ -99,3 +114,29 @@ def data_versions_by_partition(
         )
         found |= {key: known[DATA_VERSION_TAG] for key, known in tags.items() if DATA_VERSION_TAG in known}
     return found
+
+
+def named_as_input(data_version: str) -> set[str]:
+    """What an asset's data version is called by the events that were made from it.
+
+    Of a partitioned input Dagster names the hash of all partitions' versions, even if there is one.
+    """
+    return {data_version, hashlib.sha256(data_version.encode()).hexdigest()}
+
+
+def latest_check(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str | None
+) -> tuple[dg.AssetCheckEvaluation, float] | None:
+    """The newest finished evaluation of an asset check, and when it was; None if there is none."""
+    log = instance.event_log_storage
+    wanted = None if partition is None else PartitionKeyFilter(key=partition)
+    # the newest is found by an index; the history is sorted, so it is asked only while a check runs
+    newest = log.get_latest_asset_check_execution_by_key([check], wanted).get(check)
+    if newest is not None and newest.status not in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES:
+        finished = COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+        newest = next(
+            iter(log.get_asset_check_execution_history(check, 1, status=finished, partition_filter=wanted)), None
+        )
+    if newest is None or newest.event is None or newest.evaluation is None:
+        return None
+    return newest.evaluation, newest.event.timestamp

@@ -1,0 +1,1 @@
+"""What can be demanded of a metric, a check, a feed or a run."""

@@ -1,0 +1,143 @@
+"""What the event log knows of an asset, and which version of the model it belongs to. Reads the newest events only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from mlrepro.dagster_internals import (
+    DATA_VERSION_TAG,
+    BaseAssetGraph,
+    latest_check,
+    named_as_input,
+    read_input_data_version_from_tags,
+)
+from mlrepro.quality.reading import event_of
+
+_NEWEST = 25
+"""How far back the event is looked for that an asset was made from. Further back, the event that it names counts."""
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """Events of the assets around a model, in the partition at hand where an asset has the same partitions.
+
+    Attributes:
+        instance: Dagster's instance.
+        model: Key of the model.
+        graph: The code location's assets, or None where they are not known.
+        partition: The model's partition, or None.
+    """
+
+    instance: dg.DagsterInstance
+    model: dg.AssetKey
+    graph: "BaseAssetGraph | None"  # type: ignore[type-arg]
+    partition: str | None
+
+    def knows(self, asset: dg.AssetKey) -> bool:
+        """Whether the code location has such an asset."""
+        return self.graph is not None and self.graph.has(asset)
+
+    def records(self, asset: dg.AssetKey, limit: int, *, after: int | None = None) -> list[dg.EventLogRecord]:
+        """Fetch an asset's newest events, newest first: materializations, and observations where nobody makes it here.
+
+        Args:
+            asset: Key of the asset.
+            limit: How many at most.
+            after: Only events with a larger storage id.
+        """
+        partition = self.partition_of(asset)
+        wanted = dg.AssetRecordsFilter(
+            asset, asset_partitions=None if partition is None else [partition], after_storage_id=after
+        )
+        found = list(self.instance.fetch_materializations(wanted, limit=limit).records)
+        if not (self.graph is not None and self.graph.has(asset) and self.graph.get(asset).is_materializable):
+            found += self.instance.fetch_observations(wanted, limit=limit).records
+            found.sort(key=lambda record: record.storage_id, reverse=True)
+        if self.partition is not None and not self.knows(asset):
+            # another code location's asset: whether it has the same partitions is told by its events alone
+            found = [record for record in found if event_of(record.event_log_entry).partition in (None, self.partition)]
+        return found[:limit]
+
+    def record(self, asset: dg.AssetKey, storage_id: int) -> dg.EventLogRecord | None:
+        """Fetch one materialization; None if it was wiped."""
+        wanted = dg.AssetRecordsFilter(asset, storage_ids=[storage_id])
+        return next(iter(self.instance.fetch_materializations(wanted, limit=1).records), None)
+
+    def check(self, check: dg.AssetCheckKey) -> tuple[dg.AssetCheckEvaluation, float] | None:
+        """The newest finished evaluation of an asset check, and when it was (seconds since the epoch)."""
+        return latest_check(self.instance, check, self.partition_of(check.asset_key))
+
+    def partition_of(self, asset: dg.AssetKey) -> str | None:
+        """The partition in which an asset is read: ours, where it has the model's partitions."""
+        if self.partition is None or self.graph is None or not self.graph.has(asset):
+            return None
+        theirs = self.graph.get(asset).partitions_def
+        ours = self.graph.get(self.model).partitions_def if self.graph.has(self.model) else None
+        if theirs is None or (ours is not None and ours != theirs):
+            return None
+        # of a model in another code location nothing is known but the partition at hand
+        alike = ours is not None or theirs.has_partition_key(self.partition, dynamic_partitions_store=self.instance)
+        return self.partition if alike else None
+
+    def descends(self, asset: dg.AssetKey, ancestor: dg.AssetKey) -> bool:
+        """Whether an asset stands downstream of another."""
+        return asset in downstream_of(self.graph, ancestor)
+
+    def versions_of(self, ancestor: dg.AssetKey, asset: dg.AssetKey, entry: dg.EventLogEntry) -> set[str]:
+        """The data versions of an ancestor that an asset's event was made from; empty if the log does not tell.
+
+        Where it is named by the event itself, that is it. Otherwise the assets that lie between are followed, each
+        by its newest event with the data version that was used.
+        """
+        return self._versions(ancestor, asset, entry, downstream_of(self.graph, ancestor), {})
+
+    def _versions(
+        self,
+        ancestor: dg.AssetKey,
+        asset: dg.AssetKey,
+        entry: dg.EventLogEntry,
+        between: frozenset[dg.AssetKey],
+        known: dict[tuple[dg.AssetKey, str], set[str]],
+    ) -> set[str]:
+        tags = entry.tags or {}
+        if (named := read_input_data_version_from_tags(tags, ancestor)) is not None:
+            return {named.value}
+        found: set[str] = set()
+        if self.graph is None or not self.graph.has(asset):
+            return found
+        for parent in self.graph.get(asset).parent_keys & between:
+            used = read_input_data_version_from_tags(tags, parent)
+            if used is None:
+                continue
+            step = (parent, used.value)
+            if step not in known:
+                known[step] = set()
+                made = self._made(parent, used.value, tags)
+                if made is not None:
+                    known[step] = self._versions(ancestor, parent, made, between, known)
+            found |= known[step]
+        return found
+
+    def _made(self, asset: dg.AssetKey, data_version: str, tags: Mapping[str, str]) -> dg.EventLogEntry | None:
+        """The newest event of an asset with a data version, else the one that its consumer's tags point to."""
+        for record in self.records(asset, _NEWEST):
+            made = (record.event_log_entry.tags or {}).get(DATA_VERSION_TAG)
+            if made is not None and data_version in named_as_input(made):
+                return record.event_log_entry
+        pointer = tags.get(f"dagster/input_event_pointer/{asset.to_user_string()}", "")
+        pointed = self.record(asset, int(pointer)) if pointer.isdecimal() else None
+        return pointed.event_log_entry if pointed else None
+
+
+def downstream_of(graph: "BaseAssetGraph | None", ancestor: dg.AssetKey) -> frozenset[dg.AssetKey]:  # type: ignore[type-arg]
+    """All assets downstream of one."""
+    if graph is None or not graph.has(ancestor):
+        return frozenset()
+    found: set[dg.AssetKey] = set()
+    waiting = [ancestor]
+    while waiting:
+        new = graph.get(waiting.pop()).child_keys - found
+        found |= new
+        waiting.extend(new)
+    return frozenset(found)
