@@ -1,0 +1,84 @@
+"""A comparison as one self-contained page."""
+
+import functools
+import os
+from pathlib import Path
+
+import jinja2
+
+from mlrepro.comparison import shown
+from mlrepro.comparison.changing import SECTIONS, in_words, rows, sections
+from mlrepro.comparison.comparison import Comparison
+from mlrepro.comparison.facts import shown_time
+from mlrepro.comparison.plot import plots
+from mlrepro.comparison.table import fact_rows
+from mlrepro.errors import StoreError
+
+_SIDE_BY_SIDE = ("config", "inputs", "environment")
+_IN_WORDS = ("code", "settings")
+
+
+def to_html(comparison: Comparison) -> str:
+    """Write a comparison as one page: plots first, tables under them. It loads nothing from anywhere."""
+    past = comparison.past()
+    side_by_side = {title: rows(comparison.changes, SECTIONS[title]) for title in _SIDE_BY_SIDE}
+    return _template().render(
+        comparison=comparison,
+        labels=[each.label for each in comparison.versions],
+        facts=fact_rows(comparison),
+        pasts=[(each, plots(each)) for each in past],
+        side_by_side={title: table for title, table in side_by_side.items() if table},
+        in_words=[
+            (f"{title}: {comparison.versions[0].label} to {each.label}", found)
+            for title in _IN_WORDS
+            for each, changes in zip(comparison.versions[1:], comparison.changes, strict=True)
+            if (found := sections(changes).get(title))
+        ],
+    )
+
+
+def write_page(page: str, path: Path) -> Path:
+    """Write a page to a file. One that is there is replaced as a whole.
+
+    Raises:
+        StoreError: If the file can't be written.
+    """
+    target = path.expanduser().resolve()
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError("it is a folder")
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StoreError(f"{path} can't be written: {error.strerror or error}; name another file") from error
+    return path
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mlrepro.comparison", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": shown.number,
+        "value": lambda value: shown.value(value, longest=200),
+        "time": shown_time,
+        "words": in_words,
+        "line_class": _line_class,
+        "zipped": lambda metric: list(zip(metric.values, metric.deltas, metric.relative, strict=True)),
+    }
+    environment.globals["delta"] = shown.delta
+    return environment.get_template("page.html")
+
+
+def _line_class(line: str) -> str:
+    """Tell by its first character what a line of a diff is."""
+    if line.startswith(("+++", "---", "@@")):
+        return "where"
+    return {"+": "added", "-": "removed"}.get(line[:1], "")
