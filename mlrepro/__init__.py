@@ -9,21 +9,44 @@ from mlrepro.version import __version__
 
 if TYPE_CHECKING:
     from mlrepro.catalog import diff, load, versions
-    from mlrepro.definitions import file_source, ml_asset, ml_definitions, ml_multi_asset
+    from mlrepro.comparison import compare
+    from mlrepro.definitions import (
+        Promoted,
+        channel,
+        channel_jobs,
+        file_source,
+        ml_asset,
+        ml_definitions,
+        ml_multi_asset,
+        rollback_sensor,
+        webhook,
+    )
     from mlrepro.execution import cache_first
     from mlrepro.execution.explain import explain
+    from mlrepro.execution.moves import approve, promote, release, rollback
     from mlrepro.execution.plan import plan
     from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
+    from mlrepro.quality import CheckFailed, CheckPassed, DownstreamFailed, Metric, Stale
     from mlrepro.resources import ReproStore
     from mlrepro.versioning import code_fingerprint
 
 _HOMES = {
     "Cache": "io_managers",
+    "CheckFailed": "quality",
+    "CheckPassed": "quality",
+    "DownstreamFailed": "quality",
     "InputHashIOManager": "io_managers",
+    "Metric": "quality",
+    "Promoted": "definitions",
     "ReproStore": "resources",
+    "Stale": "quality",
+    "approve": "execution.moves",
     "cache_first": "execution",
+    "channel": "definitions",
+    "channel_jobs": "definitions",
     "code_fingerprint": "versioning",
+    "compare": "comparison",
     "diff": "catalog",
     "explain": "execution.explain",
     "file_source": "definitions",
@@ -32,17 +55,32 @@ _HOMES = {
     "ml_definitions": "definitions",
     "ml_multi_asset": "definitions",
     "plan": "execution.plan",
+    "promote": "execution.moves",
+    "release": "execution.moves",
+    "rollback": "execution.moves",
+    "rollback_sensor": "definitions",
     "verify": "execution.verifying",
     "versions": "catalog",
+    "webhook": "definitions",
 }
 
 __all__ = [
     "Cache",
+    "CheckFailed",
+    "CheckPassed",
+    "DownstreamFailed",
     "InputHashIOManager",
+    "Metric",
+    "Promoted",
     "ReproStore",
+    "Stale",
     "__version__",
+    "approve",
     "cache_first",
+    "channel",
+    "channel_jobs",
     "code_fingerprint",
+    "compare",
     "diff",
     "explain",
     "file_source",
@@ -51,8 +89,13 @@ __all__ = [
     "ml_definitions",
     "ml_multi_asset",
     "plan",
+    "promote",
+    "release",
+    "rollback",
+    "rollback_sensor",
     "verify",
     "versions",
+    "webhook",
 ]
 
 DagsterLibraryRegistry.register("mlrepro", __version__, is_dagster_package=False)

@@ -47,15 +47,19 @@ def print_json(value: Any) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="mlrepro")
 def app() -> None:
-    """Versions of machine learning assets on Dagster: list, show, compare, load, plan, explain, verify.
+    """Versions of machine learning assets on Dagster: list, compare, load, promote, roll back, plan, explain, verify.
 
-    A version is named ASSET@v3, or ASSET for the newest. Keys with a prefix are written PREFIX/ASSET.
+    A version is named ASSET@v3, ASSET@production for what a channel serves, or ASSET for the newest. Keys with a
+    prefix are written PREFIX/ASSET.
 
     \b
       mlrepro versions churn_model              every version, newest first
       mlrepro show churn_model@v3               what made it: code, config, inputs, environment
       mlrepro diff churn_model@v2 v3            what changed between two
+      mlrepro compare churn_model v2 v3         metrics, config, inputs and code side by side
       mlrepro load churn_model@v3 -o model.pkl  its bytes as a file
+      mlrepro rollback churn_model --channel production   back to the last good version
+      mlrepro history churn_model --channel production    who moved what, when and why
       mlrepro plan -m project                   what a run would do, and why
       mlrepro explain churn_model -m project    what makes it run, with the lines that changed
       mlrepro verify churn_model -m project     compute again and compare

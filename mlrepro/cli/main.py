@@ -4,7 +4,14 @@ import sys
 
 import click
 
-from mlrepro.cli import fingerprinting, planning, reading, verifying  # noqa: F401 -- each adds its verbs to the app
+from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
+    channels,
+    comparing,
+    fingerprinting,
+    planning,
+    reading,
+    verifying,
+)
 from mlrepro.cli.app import app
 from mlrepro.errors import MlreproError
 

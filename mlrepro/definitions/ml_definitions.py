@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlrepro.definitions.jobs import channel_jobs
 from mlrepro.execution.default_executor import default_executor
 from mlrepro.io_managers import InputHashIOManager
 from mlrepro.resources import ReproStore
@@ -20,8 +21,9 @@ def ml_definitions(
     """Make `Definitions` whose values go to the store, and whose runs skip what is known.
 
     Whatever you give is left as it is. The IO manager is filled in where ``resources`` has none, and the executor where
-    there is none: Dagster's default, behind `cache_first`. Each piece can be used alone as well:
-    ``Definitions(resources={"io_manager": InputHashIOManager()}, executor=cache_first(...), ...)``.
+    there is none: Dagster's default, behind `cache_first`. The jobs ``rollback``, ``promote`` and ``release``, which
+    move channels and pins, are added unless there are jobs of these names. Each piece can be used alone as well:
+    ``Definitions(resources={"io_manager": InputHashIOManager()}, executor=cache_first(...), jobs=channel_jobs())``.
 
     Args:
         store: The store. Default: the one that the environment names, see `ReproStore`.
@@ -39,4 +41,9 @@ def ml_definitions(
     """
     filled = dict(resources or {})
     filled.setdefault("io_manager", InputHashIOManager(store=store))
-    return dg.Definitions(resources=filled, executor=executor or default_executor(), **definitions)
+    given = list(definitions.pop("jobs", None) or ())
+    names = {getattr(job, "name", None) for job in given}
+    jobs = [job for job in channel_jobs(definitions.get("assets") or ()) if job.name not in names]
+    return dg.Definitions(
+        resources=filled, executor=executor or default_executor(), jobs=[*given, *jobs], **definitions
+    )

@@ -3,10 +3,15 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from mlrepro.catalog.pins import Pinned
+from mlrepro.errors import StoreError
+from mlrepro.execution.pinned import pinned
+from mlrepro.execution.served import served
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.lookup import Hit, Miss, declined, look_up
 from mlrepro.io_managers.modes import Mode, cache_mode
+from mlrepro.io_managers.promotion import Promotion
 from mlrepro.store import Store
 
 
@@ -17,6 +22,7 @@ def decide(
     *,
     check_values: bool = True,
     replaced: Collection[str] | None = None,
+    held: Pinned | None = None,
 ) -> Hit | Miss:
     """Look the result of a step up, as its run, its process and its author ask for it.
 
@@ -26,22 +32,20 @@ def decide(
         key: The step's key.
         check_values: Whether a hit's values have to be in the store, see `look_up`.
         replaced: All replaced results, where that is known, see `Store.get_result`.
+        held: All pins of the store, where they are known.
 
     Returns:
         A hit that covers everything that the run selected of the step, or why it computes.
+
+    Raises:
+        ChannelError: If the step's assets are pinned in a way that no hit can follow.
     """
-    return reason_not_to_look(outputs) or asked(outputs, store, key, check_values=check_values, replaced=replaced)
-
-
-def asked(
-    outputs: StepOutputs,
-    store: Store,
-    key: StepKey,
-    *,
-    check_values: bool = True,
-    replaced: Collection[str] | None = None,
-) -> Hit | Miss:
-    """What the store answers for a step that has no `reason_not_to_look`; see `decide`."""
+    if (found := _pinned(outputs, store, key, held)) is not None:
+        return found
+    if isinstance(outputs.computation, Promotion):
+        return served(outputs, store, key)
+    if (not_looked := reason_not_to_look(outputs)) is not None:
+        return not_looked
     found = look_up(
         store,
         key,
@@ -61,6 +65,15 @@ def reason_not_to_look(outputs: StepOutputs) -> Miss | None:
     if len(outputs.selected()) < len(outputs.assets()):
         return Miss("only some of its outputs were selected")
     return declined(outputs.computation.cache, _mode(outputs))
+
+
+def _pinned(outputs: StepOutputs, store: Store, key: StepKey, held: Pinned | None) -> Hit | Miss | None:
+    if isinstance(outputs.computation, Promotion):
+        return None  # a channel is held by its own history
+    try:
+        return pinned(outputs, store, key, held)
+    except StoreError as error:
+        return Miss(f"the store could not be read: {error}", warning=True)
 
 
 def _mode(outputs: StepOutputs) -> Mode:

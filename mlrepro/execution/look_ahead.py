@@ -17,17 +17,20 @@ from dagster._core.execution.context.data_version_cache import InputAssetVersion
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.step import ExecutionStep
 
+from mlrepro.catalog.pins import Pinned, pins
 from mlrepro.errors import MlreproError, StoreError
 from mlrepro.execution.before_launch import StepsBeforeLaunch
-from mlrepro.execution.decision import asked, decide, reason_not_to_look
+from mlrepro.execution.decision import decide, reason_not_to_look
 from mlrepro.execution.declared import DeclaredComputation, computation_for
 from mlrepro.execution.loading import one_line
+from mlrepro.execution.pinned import is_pinned
 from mlrepro.execution.schedule import Schedule
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.computation import Computation
 from mlrepro.io_managers.deferred import UpstreamVersion
 from mlrepro.io_managers.key import StepKey, step_key
 from mlrepro.io_managers.lookup import Hit, Miss
+from mlrepro.io_managers.promotion import Promotion
 from mlrepro.io_managers.upstream import look_ahead_of_log, partition_versions
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import FingerprintSession
@@ -49,7 +52,7 @@ class Outlook:
         step: The step.
         verdict: ``hit``: its result is known. ``run``: it has to compute. ``depends``: on what steps before it
             yield. ``unknown``: only the step itself can tell.
-        reason: Why, in words; empty for a hit.
+        reason: Why, in words; empty for a hit by its key.
         known: For a hit, or a step that has to compute: what was found out about it.
         waits_for: Keys of the steps before it that are no hits.
     """
@@ -104,6 +107,7 @@ class LookAhead:
     outlooks: dict[str, Outlook] = field(default_factory=dict)
     _newest_ahead: dict[dg.AssetKey, str] = field(default_factory=dict)
     _replaced: dict[int, frozenset[str] | None] = field(default_factory=dict)
+    _held: dict[int, Pinned] = field(default_factory=dict)
     _sessions: dict[tuple[str, ...], FingerprintSession] = field(default_factory=dict)
     _in_log: dict[dg.AssetKey, InputAssetVersionInfo | None] = field(default_factory=dict)
 
@@ -131,6 +135,7 @@ class LookAhead:
                                 *outlook,
                                 check_values=self.check_values,
                                 replaced=self._replaced_in(outlook[1]),
+                                held=self._held_in(outlook[1]),
                             )
                             future.add_done_callback(answers.put)
                             continue
@@ -156,6 +161,15 @@ class LookAhead:
             except StoreError:
                 self._replaced[id(store)] = None  # the look-ups will say what is wrong
         return self._replaced[id(store)]
+
+    def _held_in(self, store: Store) -> Pinned:
+        """All pins of a store, likewise asked for once."""
+        if id(store) not in self._held:
+            try:
+                self._held[id(store)] = pins(store)
+            except StoreError:
+                self._held[id(store)] = {}  # the look-ups will say what is wrong
+        return self._held[id(store)]
 
     def look_up_one(self, step: ExecutionStep) -> Outlook:
         """Look one step up whose inputs are all in Dagster's event log."""
@@ -183,7 +197,8 @@ class LookAhead:
         store = self.steps.store(context, outputs.assets())
         if store is None:
             return Outlook(step, "unknown", "its values go to another IO manager")
-        if not declined and (not_looked := reason_not_to_look(outputs)) is not None:
+        held = isinstance(computation, Promotion) or is_pinned(outputs, self._held_in(store))
+        if not declined and not held and (not_looked := reason_not_to_look(outputs)) is not None:
             return Outlook(step, "run", not_looked.reason)
         self._give_versions(context)
         try:
@@ -266,7 +281,7 @@ class LookAhead:
 
 def is_followed(known: KnownStep) -> bool:
     """Whether a step's versions tell which results they belong to: those of a plain asset do not."""
-    return not isinstance(known.outputs.computation, DeclaredComputation)
+    return not isinstance(known.outputs.computation, DeclaredComputation | Promotion)
 
 
 NOT_IN_LOG = -1
@@ -281,15 +296,19 @@ def _look_up(
     *,
     check_values: bool = True,
     replaced: frozenset[str] | None = None,
+    held: Pinned | None = None,
 ) -> Outlook:
     step = outputs.step_context.step
-    found = asked(outputs, store, key, check_values=check_values, replaced=replaced)
+    try:
+        found = decide(outputs, store, key, check_values=check_values, replaced=replaced, held=held)
+    except MlreproError as error:  # pins that contradict one another: the step fails, and says why
+        return Outlook(step, "unknown", str(error))
     known = KnownStep(outputs, store, key, inputs, found)
     if isinstance(found, Miss):
         return Outlook(step, "run", found.reason, known)
     if reason := _only_in_step(outputs, found):
         return Outlook(step, "unknown", reason, known)
-    return Outlook(step, "hit", known=known)
+    return Outlook(step, "hit", found.said, known)
 
 
 def _only_in_step(outputs: StepOutputs, hit: Hit) -> str | None:

@@ -131,6 +131,7 @@ class _Planner:
         if outlook.verdict == "hit" and known is not None:
             record = known.hit.record
             facts = {
+                "reason": known.hit.said,
                 "computed_by": record["who"],
                 "computed_at": utc(record["started"]),
                 "computed_in_run": record["run_id"],

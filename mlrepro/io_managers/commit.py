@@ -178,6 +178,11 @@ def append_versions(
         asset = step_context.job_def.asset_layer.get_asset_key_for_node_output(step_context.node_handle, name)
         if asset is None:
             continue
+        if "points_to" in output:  # a channel has no versions of its own
+            stored = StoredValue.from_json(output["stored"])
+            partition = key.partitions[0] if key.partitions else None
+            appended[name] = Version(tuple(asset.path), partition, output["points_to"], stored, output)
+            continue
         by_partition = (
             output["partitions"]
             if output.get("partitions")

@@ -30,7 +30,7 @@ def describe(value: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
         >>> describe({"auc": 0.91, "rows": 120}, {})
         {'auc': 0.91, 'rows': 120}
     """
-    metadata: dict[str, Any] = dict(metrics(value))
+    metadata: dict[str, Any] = {**metrics(value), **not_finite(value)}
     frame = _frame(value)
     if frame is not None:
         columns, rows, count, types = frame
@@ -58,6 +58,30 @@ def metrics(value: Any) -> dict[str, float | int]:
     if isinstance(value, Mapping) and 0 < len(value) <= MAX_METRICS:
         return {name: _number(item) for name, item in value.items() if isinstance(name, str) and _is_number(item)}
     return {"value": _number(value)} if _is_number(value) else {}
+
+
+def not_finite(value: Any) -> dict[str, str]:
+    """Name the numbers of a result that are not finite, as text: JSON has none, and a metric that is NaN must be seen.
+
+    Example:
+        >>> not_finite({"auc": float("nan"), "rows": 120})
+        {'auc': 'NaN'}
+    """
+    if isinstance(value, Mapping) and 0 < len(value) <= MAX_METRICS:
+        found = {name: _not_finite(item) for name, item in value.items() if isinstance(name, str)}
+        return {name: text for name, text in found.items() if text is not None}
+    text = _not_finite(value)
+    return {} if text is None else {"value": text}
+
+
+def _not_finite(value: Any) -> str | None:
+    if type(value) is bool or not isinstance(value, numbers.Real) or _is_number(value):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number larger than any float is a number all the same
+        return None
+    return "NaN" if math.isnan(number) else "infinity" if number > 0 else "-infinity"
 
 
 def _is_number(value: Any) -> bool:

@@ -16,8 +16,16 @@ PREFIX = "mlrepro/"
 def hit_facts(key: StepKey, hit: Hit, output: Mapping[str, Any], version: Version | None) -> dict[str, Any]:
     """Describe a hit: who computed it first, when, in which run, and the seconds saved."""
     record = hit.record
+    said = {f"{PREFIX}cache": hit.kind, **({f"{PREFIX}{hit.kind}": hit.said} if hit.said else {})}
+    if hit.kind == "served":  # nobody computed anything
+        return {
+            **said,
+            f"{PREFIX}who": record["who"],
+            f"{PREFIX}when": _timestamp(record["started"]),
+            **_common(key, output, version),
+        }
     return {
-        f"{PREFIX}cache": "hit",
+        **said,
         f"{PREFIX}computed_by": record["who"],
         f"{PREFIX}computed_at": _timestamp(record["started"]),
         f"{PREFIX}computed_in_run": dg.MetadataValue.dagster_run(record["run_id"]),

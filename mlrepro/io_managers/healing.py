@@ -6,6 +6,7 @@ from mlrepro.dagster_internals import StepExecutionContext, repository_of
 from mlrepro.errors import StoreError
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.deferred import UpstreamVersion
+from mlrepro.io_managers.promotion import Promotion
 from mlrepro.io_managers.upstream import step_of
 
 HEALS_TAG = "mlrepro/heals"
@@ -55,6 +56,7 @@ def _job(step_context: StepExecutionContext, key: dg.AssetKey) -> dg.JobDefiniti
     if not graph.has(key):
         return None
     node = graph.get(key)
-    if not node.is_materializable or computation_of(node.assets_def.node_def) is None:
+    computation = computation_of(node.assets_def.node_def) if node.is_materializable else None
+    if computation is None or isinstance(computation, Promotion):  # promoting again makes no bytes
         return None
     return own if repository is None else repository.get_implicit_job_def_for_assets([key])

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from mlrepro.errors import StoreError
 from mlrepro.io_managers.cache import Cache
@@ -19,14 +19,18 @@ class Hit:
     Attributes:
         record: The result record.
         scope: The scope that it was found in.
+        kind: Whether it was found by its key, or stands for the asset because somebody pinned or promoted it.
+        said: Why it stands, where it was not found by its key.
     """
 
     record: Mapping[str, Any]
     scope: str
+    kind: Literal["hit", "pinned", "served"] = "hit"
+    said: str = ""
 
     def describe(self) -> str:
         """Say in a line whose result it is: ``computed by ana in run 1f3a on 2026-11-02; 12.0 s saved``."""
-        return (
+        return self.said or (
             f"computed by {self.record['who']} in run {self.record['run_id']} on {self.record['started'][:10]};"
             f" {self.record['seconds']:.1f} s saved"
         )

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import dagster as dg
 
+from mlrepro.catalog.channels import ChannelName, Pointer, newest_entry, served_with
 from mlrepro.catalog.history import find_version, newest_version
 from mlrepro.dagster_internals import DATA_VERSION_TAG, StepExecutionContext, data_versions_by_partition
 from mlrepro.errors import UnknownVersionError
@@ -115,6 +116,8 @@ def _version(context: dg.InputContext, store: Any, partition: str | None, data_v
         if found is None and (content := _content_hash_in_event(context, partition)):
             found = find_version(store, path, partition, content)
     asset = context.asset_key.to_user_string()
+    if found is None and (served := _served(store, path, partition, data_version)) is not None:
+        return UpstreamVersion(asset, partition, served.number, served.stored)
     if found is None:
         where = f"{asset}, partition {partition}," if partition else asset
         raise UnknownVersionError(
@@ -123,6 +126,17 @@ def _version(context: dg.InputContext, store: Any, partition: str | None, data_v
             " or give it the IO manager that it was stored with"
         )
     return UpstreamVersion(asset, partition, found.number, found.stored)
+
+
+def _served(store: Any, path: Sequence[str], partition: str | None, data_version: str | None) -> Pointer | None:
+    """What a channel served under a data version, where the asset is one; it has no versions of its own."""
+    if len(path) < 2:
+        return None
+    name = ChannelName(tuple(path[:-1]), path[-1], partition)
+    if data_version is not None:
+        return served_with(store, name, data_version)
+    newest = newest_entry(store, name)
+    return newest.after if newest else None
 
 
 def _data_version(context: dg.InputContext, key: dg.AssetKey) -> str | None:

@@ -39,10 +39,13 @@ NOT_REPLAYED = {
 ITS_OWN = {
     "path",
     "mlrepro/because",
+    "mlrepro/comparison",
     "mlrepro/computed_at",
     "mlrepro/computed_in_run",
+    "mlrepro/pinned",
     "mlrepro/seconds",
     "mlrepro/seconds_saved",
+    "mlrepro/when",
 }
 """Metadata whose values differ from run to run; that they are there is compared."""
 

@@ -1,0 +1,308 @@
+"""Channels: what is promoted, what is not, and what those who depend on a channel get."""
+
+import math
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlrepro import Metric, Promoted, ReproStore, approve, channel, load, ml_asset, promote, release, rollback
+from mlrepro.catalog.channels import ChannelName, entries_of, newest_entry
+from mlrepro.errors import AssetDefinitionError, ChannelError, ConditionError, VersionNameError
+from tests.definitions.lab import Lab, Outcome
+
+PRODUCTION = ChannelName(("slope",), "production")
+
+
+class Slope(dg.Config):
+    value: float = 0.5
+
+
+@ml_asset
+def slope(config: Slope) -> float:
+    return config.value
+
+
+@ml_asset
+def evaluation(slope: float) -> dict[str, float]:
+    return {"auc": slope} if slope < 10 else {"auc": math.nan}
+
+
+@ml_asset(ins={"model": dg.AssetIn(["slope", "production"])})
+def predictions(model: float) -> list[float]:
+    return [model, 2 * model]
+
+
+def train(lab: Lab, production: Any, value: float, *others: Any, **options: Any) -> Outcome:
+    assets = (slope, evaluation, production, predictions, *others)
+    return lab.run(*assets, config={"slope": {"value": value}}, raise_on_error=False, **options)
+
+
+def served(lab: Lab) -> float | None:
+    entry = newest_entry(lab.store(), PRODUCTION)
+    return load("slope@production", store=lab.store()) if entry and entry.after else None
+
+
+def why_it_failed(outcome: Outcome, step: str = "slope__production") -> str:
+    (event,) = [each for each in outcome.result.all_events if each.is_step_failure and each.step_key == step]
+    error = event.step_failure_data.error
+    return str(error.cause.message if error.cause else error.message)
+
+
+def test_a_version_that_passes_is_served_to_those_downstream(lab: Lab) -> None:
+    production = channel("production", slope, gates=[Metric("evaluation", "auc") >= 0.3])
+    done = train(lab, production, 0.5)
+    assert done.success
+    assert done.value("predictions") == [0.5, 1.0]
+    assert served(lab) == 0.5
+    facts = done.metadata("slope/production")
+    assert (facts["mlrepro/before"], facts["mlrepro/serves"]) == ("nothing", "v1")
+    assert "evaluation.auc is 0.5" in facts["mlrepro/gates"]
+    assert done.data_version("slope/production") == done.data_version("slope")
+
+
+def test_a_gate_that_fails_leaves_the_channel_and_the_other_assets_alone(lab: Lab) -> None:
+    production = channel("production", slope, gates=[Metric("evaluation", "auc") >= 0.3])
+    train(lab, production, 0.5)
+    done = train(lab, production, 0.1)
+    assert not done.success
+    assert set(done.cache) == {"slope", "evaluation"}
+    assert "slope@v2 is not promoted, slope/production stays at v1: evaluation.auc is 0.1" in why_it_failed(done)
+    assert served(lab) == 0.5
+
+
+def test_a_gate_may_skip_the_promotion_instead(lab: Lab) -> None:
+    production = channel("production", slope, gates=[Metric("evaluation", "auc") >= 0.3], on_failure="skip")
+    train(lab, production, 0.5)
+    done = train(lab, production, 0.1)
+    assert done.success
+    assert set(done.cache) == {"slope", "evaluation"}
+    assert served(lab) == 0.5
+
+
+def test_a_metric_that_is_not_a_number_is_never_good(lab: Lab) -> None:
+    for gate in (Metric("evaluation", "auc") >= 0.3, Metric("evaluation", "auc") <= 0.3):
+        done = train(lab, channel("production", slope, gates=[gate]), 11.0)
+        assert not done.success
+        assert "not a number" in why_it_failed(done)
+    assert served(lab) is None
+
+
+def test_a_metric_that_does_not_exist_is_named_with_those_that_do(lab: Lab) -> None:
+    done = train(lab, channel("production", slope, gates=[Metric("evaluation", "acu") >= 0.3]), 0.5)
+    assert not done.success
+    assert "no metric acu: it has auc" in why_it_failed(done)
+
+
+def test_an_evaluation_of_another_version_does_not_count(lab: Lab) -> None:
+    production = channel("production", slope, gates=[Metric("evaluation", "auc") >= 0.3])
+    train(lab, production, 0.5)
+    done = train(lab, production, 0.1, select=["slope", "slope/production"])
+    assert not done.success
+    assert "evaluation is of another version of slope" in why_it_failed(done)
+
+
+def test_not_worse_than_promoted(lab: Lab) -> None:
+    production = channel("production", slope, gates=[Metric("evaluation", "auc").not_worse_than_promoted(by=0.01)])
+    assert train(lab, production, 0.50).success
+    assert train(lab, production, 0.495).success
+    assert not train(lab, production, 0.48).success
+    assert served(lab) == 0.495
+
+
+def test_any_function_is_a_gate_and_one_that_raises_lets_nothing_pass(lab: Lab) -> None:
+    def big_enough(view: Any) -> bool:
+        return view.value("evaluation", "auc") > 0.3
+
+    def broken(view: Any) -> bool:
+        raise ZeroDivisionError("oh")
+
+    assert train(lab, channel("production", slope, gates=[big_enough]), 0.5).success
+    done = train(lab, channel("production", slope, gates=[broken]), 0.6)
+    assert "broken raised ZeroDivisionError: oh" in why_it_failed(done)
+    assert served(lab) == 0.5
+
+
+def test_nothing_new_moves_nothing_and_asks_no_gate(lab: Lab) -> None:
+    asked = []
+
+    def gate(view: Any) -> bool:
+        asked.append(view.candidate.number)
+        return True
+
+    production = channel("production", slope, gates=[gate])
+    train(lab, production, 0.5)
+    done = train(lab, production, 0.5)
+    assert done.cache == dict.fromkeys(["slope", "evaluation", "predictions"], "hit") | {"slope/production": "served"}
+    assert asked == [1]
+    assert len(list(entries_of(lab.store(), PRODUCTION))) == 1
+
+
+def test_a_version_that_was_rolled_back_from_is_not_promoted_until_somebody_says_so(lab: Lab) -> None:
+    production = channel("production", slope)
+    train(lab, production, 0.5)
+    train(lab, production, 0.4)
+    rollback("slope", channel="production", reason="too flat", store=lab.store(), instance=lab.instance)
+    assert served(lab) == 0.5
+
+    again = train(lab, production, 0.4)  # the nightly training makes the same model
+    assert again.success
+    assert served(lab) == 0.5
+    assert again.value("predictions") == [0.5, 1.0]
+    assert "v2 is quarantined" in again.metadata("slope/production")["mlrepro/served"]
+
+    release("slope@v2", channel="production", store=lab.store())
+    train(lab, production, 0.4)
+    assert served(lab) == 0.4
+
+
+def test_a_rollback_makes_those_downstream_stale_and_they_come_from_the_cache(lab: Lab) -> None:
+    production = channel("production", slope)
+    train(lab, production, 0.5)
+    train(lab, production, 0.4)
+    definitions = lab.definitions(slope, evaluation, production, predictions)
+    moved = rollback(
+        "slope@production", store=lab.store(), instance=lab.instance, cascade=True, definitions=definitions
+    )
+    assert moved.cascade is not None
+    assert (moved.cascade.replayed, moved.cascade.computed) == (1, ())
+    assert load("predictions", store=lab.store()) == [0.5, 1.0]
+
+
+def test_a_person_has_to_approve(lab: Lab) -> None:
+    production = channel("production", slope, approval=["ana", "ben"])
+    first = train(lab, production, 0.5)
+    assert first.success
+    assert set(first.cache) == {"slope", "evaluation"}  # nothing is served yet, so nothing stands downstream
+    with pytest.raises(ChannelError, match=r"eve may not approve for slope/production: ana, ben may"):
+        approve("slope", channel="production", who="eve", store=lab.store())
+    approve("slope@v1", channel="production", who="ana", store=lab.store(), instance=lab.instance)
+    assert served(lab) == 0.5
+
+    second = train(lab, production, 0.6)
+    assert second.value("predictions") == [0.5, 1.0]
+    assert "v2 waits for approval" in second.metadata("slope/production")["mlrepro/served"]
+    with pytest.raises(ChannelError, match="v2 of slope/production waits for approval, not v1"):
+        approve("slope@v1", channel="production", who="ana", store=lab.store())
+    approve("slope", channel="production", who="ben", reason="looks good", store=lab.store(), instance=lab.instance)
+    newest = newest_entry(lab.store(), PRODUCTION)
+    assert newest is not None
+    assert (newest.who, newest.reason, newest.proposed) == ("ben", "looks good", None)
+    assert served(lab) == 0.6
+
+
+def test_promoted_by_hand_whatever_the_gates_say(lab: Lab) -> None:
+    production = channel("production", slope, gates=[Metric("evaluation", "auc") >= 0.9])
+    train(lab, production, 0.5)
+    assert served(lab) is None
+    promote("slope@v1", channel="production", reason="demo at noon", store=lab.store(), instance=lab.instance)
+    assert served(lab) == 0.5
+    with pytest.raises(ChannelError, match="serves the content of v1 already"):
+        promote("slope@v1", channel="production", store=lab.store())
+    promote("slope@production", channel="canary", store=lab.store(), instance=lab.instance)
+    assert load("slope@canary", store=lab.store()) == 0.5
+
+
+def test_each_partition_has_a_channel_of_its_own(lab: Lab) -> None:
+    cities = dg.StaticPartitionsDefinition(["bern", "chur"])
+
+    @ml_asset(partitions_def=cities)
+    def model(context: dg.AssetExecutionContext) -> str:
+        return f"model of {context.partition_key}, {context.run.tags.get('of', '')}"
+
+    @ml_asset(partitions_def=cities, ins={"model": dg.AssetIn(["model", "production"])})
+    def report(model: str) -> str:
+        return model.upper()
+
+    production = channel("production", model)
+    for partition in ("bern", "chur"):
+        assert lab.run(model, production, report, partition=partition).success
+    done = lab.run(model, production, report, partition="chur", tags={"of": "today"})
+    assert done.value("report") == "MODEL OF CHUR, TODAY"
+    assert load("model@production", partition="bern", store=lab.store()) == "model of bern, "
+    moved = rollback(
+        "model", channel="production", partition="chur", store=lab.store(), instance=lab.instance,
+        cascade=True, definitions=lab.definitions(model, production, report),
+    )  # fmt: skip
+    assert moved.cascade is not None
+    assert moved.cascade.replayed == 1
+    assert load("report", partition="chur", store=lab.store()) == "MODEL OF CHUR, "
+
+
+def test_a_channel_keeps_its_place_under_a_key_prefix(lab: Lab) -> None:
+    module = lab.module(
+        textwrap.dedent("""
+            from dagster import AssetIn
+            from mlrepro import Metric, channel, ml_asset
+
+            @ml_asset
+            def model() -> float:
+                return 0.5
+
+            @ml_asset
+            def evaluation(model: float) -> dict[str, float]:
+                return {"auc": model}
+
+            production = channel("production", model, gates=[Metric("evaluation", "auc") >= 0.3])
+
+            @ml_asset(ins={"model": AssetIn(production.key)})
+            def report(model: float) -> float:
+                return 2 * model
+        """)
+    )
+    assets = dg.load_assets_from_modules([module], key_prefix="team")
+    done = lab.run(*assets)
+    assert done.success
+    assert done.value("team/report") == 1.0
+    assert load("team/model@production", store=lab.store()) == 0.5
+
+
+def test_what_is_served_is_written_to_a_path(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "live" / "slope.json"
+    production = channel("production", slope, export=path)
+    train(lab, production, 0.5)
+    assert path.read_text() == "0.5"
+    train(lab, production, 0.4)
+    assert path.read_text() == "0.4"
+    rollback("slope", channel="production", store=lab.store(), instance=lab.instance)
+    assert path.read_text() == "0.5"
+    assert [each.name for each in path.parent.iterdir()] == ["slope.json"]
+
+
+def test_a_service_gets_what_is_served_until_the_channel_moves(lab: Lab) -> None:
+    production = channel("production", slope)
+    train(lab, production, 0.5)
+    store = ReproStore(url=lab.url)
+    slow = Promoted(name="slope@production", store=store, refresh_seconds=3600)
+    quick = Promoted(name="slope@production", store=store, refresh_seconds=0)
+    assert (slow.load(), quick.load()) == (0.5, 0.5)
+    train(lab, production, 0.4)
+    assert (slow.load(), quick.load()) == (0.5, 0.4)
+    with pytest.raises(ChannelError, match="slope/staging serves nothing"):
+        Promoted(name="slope@staging", store=store).load()
+
+
+def test_what_cannot_be_a_channel_is_refused_when_it_is_defined() -> None:
+    with pytest.raises(VersionNameError, match="'v3' cannot be a channel's name"):
+        channel("v3", slope)
+    with pytest.raises(VersionNameError, match="'my channel' cannot be"):
+        channel("my channel", slope)
+    with pytest.raises(ConditionError, match="a gate says what is good"):
+        channel("production", slope, gates=[Metric("evaluation", "auc").dropped_by(0.1)])
+    with pytest.raises(ConditionError, match="no condition"):
+        channel("production", slope, gates=[0.8])
+    with pytest.raises(ConditionError, match="a list of names such as"):
+        channel("production", slope, approval="ana")
+    with pytest.raises(AssetDefinitionError, match="an asset or its key"):
+        channel("production", 3)  # type: ignore[arg-type]
+
+
+def test_a_channel_needs_our_io_manager(lab: Lab) -> None:
+    production = channel("production", slope)
+    done = lab.run(
+        slope, production, config={"slope": {"value": 0.5}}, raise_on_error=False,
+        resources={"io_manager": dg.mem_io_manager},
+    )  # fmt: skip
+    assert "use ml_definitions" in why_it_failed(done)

@@ -1,0 +1,140 @@
+"""The jobs that `ml_definitions` adds: the command's verbs as forms in the launchpad."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlrepro import ReproStore, channel, channel_jobs, load, ml_asset, ml_definitions
+from mlrepro.catalog.channels import ChannelName, newest_entry
+from tests.definitions.lab import Lab
+
+
+class Slope(dg.Config):
+    value: float = 0.5
+
+
+@ml_asset
+def slope(config: Slope) -> float:
+    return config.value
+
+
+production = channel("production", slope)
+
+
+@ml_asset(ins={"model": dg.AssetIn(production.key)})
+def predictions(model: float) -> float:
+    return 2 * model
+
+
+def definitions(lab: Lab, **arguments: Any) -> dg.Definitions:
+    return ml_definitions(assets=[slope, production, predictions], store=ReproStore(url=lab.url), **arguments)
+
+
+def launch(lab: Lab, job: str, **config: Any) -> dg.ExecuteInProcessResult:
+    found = definitions(lab).resolve_job_def(job)
+    return found.execute_in_process(
+        instance=lab.instance,
+        run_config={"ops": {job: {"config": config}}},
+        tags={"user": "ana"},
+        raise_on_error=False,
+    )
+
+
+def why(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = [each for each in result.all_events if each.is_step_failure]
+    return str(event.step_failure_data.error)
+
+
+def train(lab: Lab, *values: float) -> None:
+    for value in values:
+        lab.run(slope, production, predictions, config={"slope": {"value": value}})
+
+
+def test_a_code_location_with_them_loads(lab: Lab) -> None:
+    repository = definitions(lab).get_repository_def()
+    repository.load_all_definitions()
+    assert {"rollback", "promote", "release"} <= set(repository.job_names)
+
+
+def test_a_job_of_the_users_own_is_left(lab: Lab) -> None:
+    @dg.op
+    def mine() -> None: ...
+
+    @dg.job
+    def rollback() -> None:
+        mine()
+
+    repository = definitions(lab, jobs=[rollback]).get_repository_def()
+    repository.load_all_definitions()
+    assert [node.name for node in repository.get_job("rollback").nodes] == ["mine"]
+    assert {"promote", "release"} <= set(repository.job_names)
+
+
+def test_they_work_alone(lab: Lab) -> None:
+    plain = lab.definitions(slope, production, predictions, jobs=channel_jobs())
+    plain.get_repository_def().load_all_definitions()
+    train(lab, 0.5, 0.4)
+    config = {"ops": {"rollback": {"config": {"asset": "slope/production"}}}}
+    assert plain.resolve_job_def("rollback").execute_in_process(instance=lab.instance, run_config=config).success
+    assert load("slope@production", store=lab.store()) == 0.5
+
+
+def test_a_rollback_with_one_click_has_a_name_and_a_reason(lab: Lab) -> None:
+    train(lab, 0.5, 0.4)
+    done = launch(lab, "rollback", asset="slope/production", reason="too flat")
+    assert done.success
+    entry = newest_entry(lab.store(), ChannelName(("slope",), "production"))
+    assert entry is not None
+    assert (entry.kind, entry.who, entry.reason, entry.run_id) == ("rollback", "ana", "too flat", done.run_id)
+    (event,) = done.get_asset_materialization_events() or [
+        each for each in done.all_events if each.event_type_value == "ASSET_MATERIALIZATION"
+    ]
+    assert event.materialization.asset_key == production.key
+
+
+def test_a_rollback_that_came_too_late_does_nothing(lab: Lab) -> None:
+    train(lab, 0.5, 0.4, 0.3)
+    assert launch(lab, "rollback", asset="slope/production", expected=2, sensor="watchdog").success
+    assert load("slope@production", store=lab.store()) == 0.3
+
+
+@pytest.mark.parametrize(
+    ("job", "config", "says"),
+    [
+        ("rollback", {"asset": "slope/production", "to": "v9"}, "v9 is newer than v2"),
+        ("rollback", {"asset": "slope/production", "to": "yesterday"}, "'yesterday' is no version to go back to"),
+        ("promote", {"channel": "slope/production"}, "no version of slope/production waits for approval"),
+        ("release", {"asset": "slope"}, "slope is not pinned"),
+        ("release", {"asset": "slope/production", "version": "v1"}, "v1 of slope/production is not quarantined"),
+    ],
+)
+def test_mistakes_fail_in_one_sentence(lab: Lab, job: str, config: dict[str, Any], says: str) -> None:
+    train(lab, 0.5, 0.4)
+    result = launch(lab, job, **config)
+    assert not result.success
+    assert says in why(result)
+
+
+def test_a_name_that_is_none_is_refused_before_the_run(lab: Lab) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match="asset not in enum type ChannelOrAsset got slop"):
+        launch(lab, "rollback", asset="slop")
+
+
+def test_pinning_and_releasing(lab: Lab) -> None:
+    train(lab, 0.5, 0.4)
+    assert launch(lab, "rollback", asset="slope", to="v1").success
+    train(lab, 0.4)
+    assert load("slope", store=lab.store()) == 0.5
+    assert launch(lab, "release", asset="slope").success
+    train(lab, 0.4)
+    assert load("slope", store=lab.store()) == 0.4
+
+
+def test_promoting_what_was_released(lab: Lab) -> None:
+    train(lab, 0.5, 0.4)
+    launch(lab, "rollback", asset="slope/production")
+    assert "is quarantined" in why(launch(lab, "promote", channel="slope/production", version="v2"))
+    assert launch(lab, "release", asset="slope/production", version="v2").success
+    assert launch(lab, "promote", channel="slope/production", version="v2").success
+    assert load("slope@production", store=lab.store()) == 0.4
