@@ -22,16 +22,22 @@ DEMO := $(firstword $(wildcard $(DEV)) $(VENV)/.installed-$(VERSION)-demo)
 BARE := .venv-bare/.installed-$(VERSION)
 TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help demo ui test test-fast lint format bench pictures clean
+.PHONY: help demo ui rollback-demo rollback-ui test test-fast lint format bench pictures clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(DEMO)  ## run the demo: two teams, real flights, what runs and what is cached
 	@$(BIN)/python deployment/demo.py
 
 ui: $(DEMO)  ## open the demo's project in Dagster's UI, at http://localhost:3000
 	@$(BIN)/python deployment/demo.py ui
+
+rollback-demo: $(DEMO)  ## run the second demo: a model fails in service, a sensor takes it back
+	@$(BIN)/python deployment/rollback_demo.py
+
+rollback-ui: $(DEMO)  ## open the second demo's project in Dagster's UI
+	@$(BIN)/python deployment/rollback_demo.py ui
 
 test: $(DEV)  ## run all tests
 	$(TESTS) $(PYTEST_ARGS)

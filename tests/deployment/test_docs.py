@@ -21,7 +21,8 @@ with dg.DagsterInstance.get() as instance:
     for config in json.loads(sys.argv[1]):
         result = job.execute_in_process(instance=instance, run_config=config)
         found = [event.materialization for event in result.get_asset_materialization_events()]
-        print(json.dumps({{m.asset_key.to_user_string(): m.metadata["mlrepro/cache"].value for m in found}}))
+        known = [m for m in found if "mlrepro/cache" in m.metadata]
+        print(json.dumps({{m.asset_key.to_user_string(): m.metadata["mlrepro/cache"].value for m in known}}))
 """
 
 
@@ -95,6 +96,22 @@ def test_the_commands_page_runs(tmp_path: Path) -> None:
     assert all(printed.values())
     run(tmp_path, sys.executable, "-c", notebook)
     assert json.loads((tmp_path / "ranking.json").read_text()) == {"auc": 0.75}
+
+
+def test_the_channels_page_runs(tmp_path: Path) -> None:
+    module, notebook = blocks("docs/channels.md", "python")
+    (tmp_path / "churn.py").write_text(module)
+    trained = [{"ops": {"churn_model": {"config": {"slope": slope}}}} for slope in (0.5, 0.4)]
+    assert materialize(tmp_path, "churn", *trained)[1]["predictions"] == "computed"
+    run(tmp_path, sys.executable, "-c", notebook)
+    printed = {command: run(tmp_path, *shlex.split(command)) for command in commands("docs/channels.md")}
+    assert all(printed.values())
+    told = list(printed.values())
+    assert "v2 -> v1 (rollback, entry 3" in told[0]
+    assert "1 from the cache, 0 computed" in told[0]
+    assert [line.split()[0] for line in told[1].splitlines()[2:5]] == ["3", "2", "1"]
+    script = "import mlrepro; assert mlrepro.load('churn_model@production') == {'slope': 0.4}"
+    run(tmp_path, sys.executable, "-c", script)
 
 
 def test_the_commands_page_names_every_verb() -> None:
