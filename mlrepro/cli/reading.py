@@ -18,7 +18,10 @@ from mlrepro.catalog import (
     version,
     versions,
 )
+from mlrepro.catalog.channels import channels_of, newest_entry
+from mlrepro.catalog.pins import pins
 from mlrepro.cli.app import Where, app, print_json, verb
+from mlrepro.store import Store
 
 _PARTITION = click.option("-p", "--partition", metavar="KEY", help="Partition key, for a partitioned asset.")
 
@@ -38,8 +41,9 @@ def versions_command(where: Where, asset: str | None, partition: str | None) -> 
             click.echo("\n".join(names) if names else f"no asset has a version in {store.url} yet")
         return
     found = versions(asset, partition=partition, store=store)
+    marks = _marks(store, found[0])
     if where.as_json:
-        print_json([version_json(item) for item in found])
+        print_json([{**version_json(item), "marks": marks.get(item.number, [])} for item in found])
         return
     rows = [
         {
@@ -50,7 +54,7 @@ def versions_command(where: Where, asset: str | None, partition: str | None) -> 
             "code": (item.body.get("code") or "")[:12],
             "size": _size(item),
             "metrics": ", ".join(f"{key} {value:.6g}" for key, value in (item.body.get("metrics") or {}).items()),
-            "note": "nondeterministic" if item.body.get("nondeterministic") else "",
+            "note": ", ".join([*marks.get(item.number, ()), *_flaws(item)]),
         }
         for item in found
     ]
@@ -133,6 +137,22 @@ def load_command(where: Where, name: str, partition: str | None, output: Path) -
         print_json({**version_json(found), "path": str(written)})
     else:
         click.echo(f"{VersionName(found.asset, found.number)} ({found.stored.format}, {_size(found)}) -> {written}")
+
+
+def _marks(store: Store, of: Version) -> dict[int, list[str]]:
+    """What is said of an asset's versions, by number: the channels that serve them, and the pin."""
+    marks: dict[int, list[str]] = {}
+    for name in channels_of(store, of.asset):
+        entry = newest_entry(store, name) if name.partition == of.partition else None
+        if entry is not None and entry.after is not None:
+            marks.setdefault(entry.after.number, []).append(name.channel)
+    if (pin := pins(store).get((of.asset, of.partition))) is not None:
+        marks.setdefault(pin.pointer.number, []).append("pinned")
+    return marks
+
+
+def _flaws(version: Version) -> list[str]:
+    return ["nondeterministic"] if version.body.get("nondeterministic") else []
 
 
 def version_json(found: Version) -> dict[str, Any]:

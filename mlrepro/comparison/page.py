@@ -13,6 +13,7 @@ from mlrepro.comparison.facts import shown_time
 from mlrepro.comparison.plot import plots
 from mlrepro.comparison.table import fact_rows
 from mlrepro.errors import StoreError
+from mlrepro.versioning import Change
 
 _SIDE_BY_SIDE = ("config", "inputs", "environment")
 _IN_WORDS = ("code", "settings")
@@ -69,12 +70,17 @@ def _template() -> jinja2.Template:
         "number": shown.number,
         "value": lambda value: shown.value(value, longest=200),
         "time": shown_time,
-        "words": in_words,
+        "words": _words,
         "line_class": _line_class,
         "zipped": lambda metric: list(zip(metric.values, metric.deltas, metric.relative, strict=True)),
     }
     environment.globals["delta"] = shown.delta
     return environment.get_template("page.html")
+
+
+def _words(change: Change) -> list[tuple[str, bool]]:
+    """Say a change, cut at the names that stand in backticks, and whether each piece is such a name."""
+    return [(piece, place % 2 == 1) for place, piece in enumerate(in_words(change).split("`"))]
 
 
 def _line_class(line: str) -> str:

@@ -1,5 +1,6 @@
 """The jobs that move channels and pins: the command's verbs as a form in the launchpad, and a run with a log."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlrepro.execution.moves import Moved, Scene, version_number
 from mlrepro.io_managers import InputHashIOManager
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.facts import PREFIX
-from mlrepro.io_managers.provenance import launched_by
+from mlrepro.io_managers.provenance import USER_TAGS, launched_by
 
 _REASON = dg.Field(str, default_value="", is_required=False, description="Why, for the history.")
 _PARTITION = dg.Field(str, default_value="", is_required=False, description="Partition, of a partitioned asset.")
@@ -160,7 +161,11 @@ def _job(name: str, description: str, fields: dict[str, Any], verb: Verb, io_man
 def _scene(context: dg.OpExecutionContext, manager: InputHashIOManager, given: Mapping[str, Any]) -> Scene:
     step_context: StepExecutionContext = context.get_step_execution_context()
     tags = dict(context.run.tags)
-    mover = Mover(launched_by(tags), given["reason"], context.run_id, given.get("sensor") or None)
+    sensor = given.get("sensor") or tags.get("dagster/sensor_name")
+    named = bool(os.environ.get("MLREPRO_USER")) or any(tag in tags for tag in USER_TAGS)
+    # the daemon's own user says nothing
+    who = launched_by(tags) if named or not sensor else sensor
+    mover = Mover(who, given["reason"], context.run_id, sensor)
     location = CodeLocation.of_step(step_context) if given.get("cascade") else None
     if given.get("cascade") and location is None:
         raise ChannelError("a cascade needs assets in the code location of this job, and it has none")

@@ -208,7 +208,7 @@ def _outcome(instance: dg.DagsterInstance, run_id: str) -> tuple[int, tuple[str,
     computed: set[str] = set()
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
         event = entry.asset_materialization
-        if event is None:
+        if event is None or "mlrepro/moved" in event.metadata:  # a channel downstream that took its own decision
             continue
         outcome = event.metadata.get("mlrepro/cache")
         known = outcome is not None and outcome.value in ("hit", "pinned", "served")

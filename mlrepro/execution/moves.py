@@ -39,6 +39,7 @@ class Moved:
         told: Whether Dagster's event log has the materialization.
         exported: Where what is served was written to, or None.
         cascade: What became of the assets downstream; None if that was not asked for.
+        note: What else one should know.
     """
 
     what: str
@@ -51,6 +52,7 @@ class Moved:
     told: bool = False
     exported: str | None = None
     cascade: Cascade | None = None
+    note: str = ""
 
     def __str__(self) -> str:
         before = f"v{self.before}" if self.before is not None else "nothing"
@@ -73,6 +75,8 @@ class Moved:
             lines.append(f"written to {self.exported}")
         if self.cascade is not None:
             lines.append(str(self.cascade))
+        if self.note:
+            lines.append(self.note)
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +92,7 @@ class Moved:
             "told_dagster": self.told,
             "exported": self.exported,
             "cascade": self.cascade.to_json() if self.cascade else None,
+            "note": self.note,
         }
 
 
@@ -184,13 +189,26 @@ class Scene:
             raise unknown_version(self.store, VersionName(asset, None), None)
         entry = pin(self.store, asset, self.mover, partition=partition, to=to)
         held = entry.pin
-        moved = Moved(held.name, "pin", None, held.pointer.number, held.who, held.reason, entry.number)
+        moved = Moved(
+            held.name, "pin", None, held.pointer.number, held.who, held.reason, entry.number, note=self._serving(asset)
+        )
         if self.location is not None and self.instance is not None:
             # the run replays what is pinned, and with it tells Dagster
             done = cascade(self.location, key, partition=partition, instance=self.instance, tags=self.tags, also=[key])
             return replace(moved, told=True, cascade=done)
         facts = {f"{PREFIX}cache": "pinned", f"{PREFIX}pinned": str(held), f"{PREFIX}version": held.pointer.number}
         return replace(moved, told=self._tell(key, partition, held.pointer, facts))
+
+    def _serving(self, asset: tuple[str, ...]) -> str:
+        """Say that a pin moves no channel, where there are some: it may be the channel that was meant."""
+        names = sorted({each.channel for each in channels_of(self.store, asset)})
+        if not names:
+            return ""
+        key = VersionName(asset, None)
+        return (
+            f"{key} has the channels {', '.join(names)}, which serve what they served: to take one of them back, mlrepro"
+            f" rollback {key} --channel {names[0]}"
+        )
 
     def _served(self, entry: ChannelEntry) -> Moved:
         """After a channel moved: export what it serves, tell Dagster, and have what stands downstream follow."""

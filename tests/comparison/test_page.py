@@ -152,6 +152,7 @@ def test_is_accessible(trained: Lab) -> None:
 def test_shows_code_line_by_line(trained: Lab) -> None:
     found = page(trained, "churn_model", "v1", "v4")
     assert "+    return x / 5" in found.texts["span"]
+    assert "squash()" in found.texts["code"]
     assert found.count("span", class_="added") == 1
     assert found.count("span", class_="removed") == 1
 

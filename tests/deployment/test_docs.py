@@ -81,7 +81,17 @@ def test_the_readmes_second_example_caches_what_is_an_ml_asset(tmp_path: Path) -
     run(tmp_path, sys.executable, "-c", script)
 
 
-@pytest.mark.parametrize("page", ["docs/how-it-works.md", "docs/adopting.md"])
+def test_the_readmes_channel_example_goes_back(tmp_path: Path) -> None:
+    (tmp_path / "churn.py").write_text(blocks("README.md", "python")[2])
+    trained = [{"ops": {"churn_model": {"config": {"slope": slope}}}} for slope in (0.5, 0.4)]
+    materialize(tmp_path, "churn", *trained)
+    done = run(tmp_path, "mlrepro", "rollback", "churn_model", "--channel", "production", "--cascade", "-m", "churn")
+    assert "1 from the cache, 0 computed" in done
+    script = "import churn, mlrepro; churn.defs.get_repository_def().load_all_definitions();"
+    run(tmp_path, sys.executable, "-c", f"{script} assert mlrepro.load('predictions') == [0.0, 0.5, 1.0]")
+
+
+@pytest.mark.parametrize("page", ["docs/how-it-works.md", "docs/adopting.md", "docs/rollback-sensors.md"])
 def test_a_pages_python_runs(tmp_path: Path, page: str) -> None:
     (tmp_path / "page.py").write_text("\n".join(blocks(page, "python")))
     run(tmp_path, sys.executable, "page.py")
