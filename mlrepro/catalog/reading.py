@@ -86,6 +86,9 @@ def version(
             raise no_such_channel(opened, channel)
         return served
     found = find_number(opened, parsed.asset, partition, parsed.number)
+    if found is None and parsed.number is None and len(parsed.asset) > 1:
+        # the key of a channel's own asset, which has no versions of its own
+        found = served_version(opened, ChannelName(parsed.asset[:-1], parsed.asset[-1], partition))
     if found is None:
         raise unknown_version(opened, parsed, partition)
     return found

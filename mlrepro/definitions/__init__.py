@@ -6,8 +6,8 @@ from mlrepro.definitions.jobs import channel_jobs
 from mlrepro.definitions.ml_asset import ml_asset
 from mlrepro.definitions.ml_definitions import ml_definitions
 from mlrepro.definitions.ml_multi_asset import ml_multi_asset
-from mlrepro.definitions.promoted import Promoted
 from mlrepro.definitions.notices import webhook
+from mlrepro.definitions.promoted import Promoted
 from mlrepro.definitions.rollback import rollback_sensor
 
 __all__ = [

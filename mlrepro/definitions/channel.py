@@ -11,7 +11,7 @@ from mlrepro.catalog.names import check_channel_name
 from mlrepro.definitions.versioned_assets import VersionedAssetsDefinition
 from mlrepro.errors import AssetDefinitionError, ConditionError
 from mlrepro.execution.promoting import promoting_function
-from mlrepro.io_managers.promotion import OnFailure, Promotion
+from mlrepro.io_managers.promotion import CHANNEL, OnFailure, Promotion
 from mlrepro.quality import as_gate
 
 
@@ -67,7 +67,8 @@ def channel(
             (``skip``). The run's other assets are not touched either way.
         approval: Whether a person has to approve a version that passed, by ``mlrepro approve`` or the job ``promote``;
             names of those who may, or True for anybody. Until then the channel serves what it served.
-        export: A path that what is served is written to whenever the channel moves, whole or not at all.
+        export: A path that what is served is written to whenever the channel moves, whole or not at all. A relative
+            one counts from the working directory of the code location.
         io_manager_key: Key of the `InputHashIOManager` whose store the channel is in.
         **asset_arguments: As `dagster.asset` takes them: ``group_name``, ``description``, ``tags``, ``owners``,
             ``automation_condition``, ``partitions_def`` (where the model is given by name).
@@ -102,7 +103,8 @@ def channel(
         on_failure=on_failure,
         approval=bool(approval),
         approvers=tuple(approval) if not isinstance(approval, bool) else (),
-        export=None if export is None else str(export),
+        # whoever moves the channel may stand in another folder
+        export=None if export is None else str(Path(export).absolute()),
     )
     described = f"What {name} serves of {key.to_user_string()}." + (
         f" Promoted where: {'; '.join(map(str, asked))}." if asked else ""
@@ -111,7 +113,7 @@ def channel(
         "description": described + (" Waits for a person's approval." if approval else ""),
         "kinds": {"channel"},
         **arguments,
-        "metadata": {"mlrepro/channel": name, **(arguments.get("metadata") or {})},
+        "metadata": {CHANNEL: name, **(arguments.get("metadata") or {})},
     }
     with warnings.catch_warnings():
         # said once here that backfill policies are beta: whoever defines a channel can do nothing about it

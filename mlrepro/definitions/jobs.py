@@ -17,6 +17,8 @@ from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.facts import PREFIX
 from mlrepro.io_managers.provenance import USER_TAGS, launched_by
 
+_EARLIER_RUNS = ("dagster/parent_run_id", "dagster/root_run_id")
+
 _REASON = dg.Field(str, default_value="", is_required=False, description="Why, for the history.")
 _PARTITION = dg.Field(str, default_value="", is_required=False, description="Partition, of a partitioned asset.")
 _CASCADE = dg.Field(
@@ -176,6 +178,7 @@ def _scene(context: dg.OpExecutionContext, manager: InputHashIOManager, given: M
         report=context.log_event,
         location=location,
         tags={"user": mover.who, MOVED_TAG: context.run_id},
+        retry_of=frozenset({context.run_id, *(tags[tag] for tag in _EARLIER_RUNS if tag in tags)}),
     )
 
 

@@ -9,11 +9,13 @@ import dagster as dg
 
 from mlrepro.catalog.channels import ChannelName, channels_of
 from mlrepro.catalog.history import partition_part
+from mlrepro.dagster_internals import BaseAssetGraph
 from mlrepro.definitions.channel import ChannelDefinition
 from mlrepro.definitions.notices import Hook
 from mlrepro.definitions.rollback_decision import Decision, Look, Policy, sentences
 from mlrepro.errors import AssetDefinitionError, ConditionError
 from mlrepro.io_managers import InputHashIOManager
+from mlrepro.io_managers.promotion import CHANNEL
 from mlrepro.quality import Condition, View, as_alarm
 from mlrepro.quality.condition import Judge
 from mlrepro.quality.memory import Memory, Watch
@@ -124,22 +126,24 @@ def _tick(
     memory = Memory.load(context.cursor)
     if memory.damaged:
         context.log.warning(f"the cursor of {policy.sensor} could not be read and begins anew: {context.cursor!r:.200}")
-    names = _names(store, channel)
+    graph = context.repository_def.asset_graph if context.repository_def else None
+    key = _actual_key(channel, graph)
+    names = _names(store, key, partitioned=channel.partitions_def is not None)
     decisions: list[Decision] = []
     for name in _turn(names, memory):
         watch = memory.watches.setdefault(partition_part(name.partition), Watch())
         view = View(
             instance=context.instance,
-            model=channel.model,
+            model=dg.AssetKey(key.path[:-1]),
             partition=name.partition,
-            graph=context.repository_def.asset_graph if context.repository_def else None,
+            graph=graph,
         )
         decisions.append(Look(policy, store, name, watch, view, context.log).decide())
     there = {partition_part(name.partition) for name in names}
     for gone in memory.watches.keys() - there:
         del memory.watches[gone]
     requests = [decision.request for decision in decisions if decision.request]
-    said = sentences(decisions) or f"no partition of {channel.key.to_user_string()} serves anything yet"
+    said = sentences(decisions) or f"no partition of {key.to_user_string()} serves anything yet"
     if requests:
         # Dagster takes a reason to skip or requests, not both
         context.log.warning(said)
@@ -147,12 +151,32 @@ def _tick(
     return dg.SensorResult(skip_reason=said, cursor=memory.dump())
 
 
-def _names(store: Store, channel: ChannelDefinition) -> list[ChannelName]:
+def _actual_key(channel: ChannelDefinition, graph: BaseAssetGraph | None) -> dg.AssetKey:  # type: ignore[type-arg]
+    """Key of the channel's asset: Dagster may have prefixed those of its module, which no sensor is told of.
+
+    Raises:
+        AssetDefinitionError: Several channels have this name under different prefixes.
+    """
+    path = channel.key.path
+    if graph is None or graph.has(channel.key):
+        return channel.key
+    ending = [key for key in graph.get_all_asset_keys() if key.path[-len(path) :] == path]
+    found = [key for key in ending if CHANNEL in graph.get(key).metadata]
+    if len(found) > 1:
+        names = ", ".join(sorted(key.to_user_string() for key in found))
+        raise AssetDefinitionError(
+            f"several channels are called {channel.key.to_user_string()} here ({names}): give the prefix where the model"
+            " and the channel are defined (key_prefix=...), instead of where they are loaded"
+        )
+    return found[0] if found else channel.key
+
+
+def _names(store: Store, key: dg.AssetKey, *, partitioned: bool) -> list[ChannelName]:
     """The channel, or each of its partitions that has entries."""
-    model = tuple(channel.model.path)
-    if channel.partitions_def is None:
-        return [ChannelName(model, channel.channel)]
-    found = [each for each in channels_of(store, model) if each.channel == channel.channel]
+    *model, channel = key.path
+    if not partitioned:
+        return [ChannelName(tuple(model), channel)]
+    found = [each for each in channels_of(store, model) if each.channel == channel]
     return sorted((each for each in found if each.partition is not None), key=lambda each: each.partition or "")
 
 

@@ -107,6 +107,7 @@ class Scene:
         report: Writes a materialization into its event log; None where there is none.
         location: Whose assets stand downstream; None if nobody asked for a cascade.
         tags: Tags of the run of a cascade.
+        retry_of: Runs that this one repeats: what they moved is not moved once more.
     """
 
     store: Store
@@ -115,6 +116,7 @@ class Scene:
     report: Callable[[dg.AssetMaterialization], None] | None
     location: CodeLocation | None
     tags: Mapping[str, str]
+    retry_of: frozenset[str] = frozenset()
 
     def rollback(
         self, asset: str, channel: str | None, to: int | None, partition: str | None, expected: int | None
@@ -124,6 +126,9 @@ class Scene:
         if name is None:
             return self._pin(parse_version_name(asset).asset, to, partition)
         self._check_downstream(dg.AssetKey(name.key))
+        newest = newest_entry(self.store, name)
+        if newest is not None and newest.kind == "rollback" and newest.run_id in self.retry_of:
+            return self._served(newest)
         return self._served(moving.roll_back(self.store, name, self.mover, to=to, expected=expected))
 
     def promote(self, asset: str, channel: str, partition: str | None) -> Moved:

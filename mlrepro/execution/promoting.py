@@ -26,6 +26,7 @@ from mlrepro.io_managers.lookup import Hit, Miss
 from mlrepro.io_managers.promotion import Promotion
 from mlrepro.io_managers.provenance import launched_by
 from mlrepro.quality import Condition, Verdict, View
+from mlrepro.quality.renaming import named_here, renamed
 from mlrepro.store import Store
 
 
@@ -137,15 +138,17 @@ class PromotionRun:
     def _verdicts(
         self, name: ChannelName, version: Version, entry: ChannelEntry | None
     ) -> list[tuple[Condition, Verdict]]:
+        graph = self._graph()
         view = View(
             instance=self.step_context.instance,
             model=dg.AssetKey(name.asset),
             channel=entry,
             partition=name.partition,
             candidate=Pointer.to(version),
-            graph=self._graph(),
+            graph=graph,
         )
-        return [(gate, _judged(gate, view)) for gate in self.promotion.gates]
+        gates = renamed(self.promotion.gates, lambda key: named_here(graph, key))
+        return [(gate, _judged(gate, view)) for gate in gates]
 
     def _graph(self) -> Any:
         """All assets of the code location; of the job alone in a run without one (a test, a script)."""

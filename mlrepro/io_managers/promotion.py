@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from mlrepro.io_managers.computation import Computation
 
+CHANNEL = "mlrepro/channel"
+"""Metadata of a channel's asset: the channel's name."""
+
 OnFailure = Literal["fail", "skip"]
 
 

@@ -12,6 +12,7 @@ from mlrepro.catalog.history import find_version, newest_version
 from mlrepro.dagster_internals import DATA_VERSION_TAG, StepExecutionContext, data_versions_by_partition
 from mlrepro.errors import UnknownVersionError
 from mlrepro.io_managers.deferred import UpstreamVersion
+from mlrepro.io_managers.promotion import CHANNEL
 
 ALLOW_MISSING_PARTITIONS = "allow_missing_partitions"
 """Input metadata by which Dagster's own file IO managers skip partitions that are not there yet."""
@@ -109,13 +110,16 @@ def data_version_of(step_context: StepExecutionContext, key: dg.AssetKey) -> str
 
 def _version(context: dg.InputContext, store: Any, partition: str | None, data_version: str | None) -> UpstreamVersion:
     path: Sequence[str] = context.asset_key.path
+    asset = context.asset_key.to_user_string()
+    if _is_channel(context) and (served := _served(store, path, partition, data_version)) is not None:
+        return UpstreamVersion(asset, partition, served.number, served.stored)
     if data_version is None:
         found = newest_version(store, path, partition)
     else:
         found = find_version(store, path, partition, data_version)
         if found is None and (content := _content_hash_in_event(context, partition)):
             found = find_version(store, path, partition, content)
-    asset = context.asset_key.to_user_string()
+    # a channel of another code location does not tell that it is one
     if found is None and (served := _served(store, path, partition, data_version)) is not None:
         return UpstreamVersion(asset, partition, served.number, served.stored)
     if found is None:
@@ -126,6 +130,12 @@ def _version(context: dg.InputContext, store: Any, partition: str | None, data_v
             " or give it the IO manager that it was stored with"
         )
     return UpstreamVersion(asset, partition, found.number, found.stored)
+
+
+def _is_channel(context: dg.InputContext) -> bool:
+    step_context = step_of(context)
+    graph = step_context.job_def.asset_layer.asset_graph if step_context is not None else None
+    return graph is not None and graph.has(context.asset_key) and CHANNEL in graph.get(context.asset_key).metadata
 
 
 def _served(store: Any, path: Sequence[str], partition: str | None, data_version: str | None) -> Pointer | None:

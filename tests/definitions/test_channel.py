@@ -255,7 +255,7 @@ def test_a_channel_keeps_its_place_under_a_key_prefix(lab: Lab) -> None:
     assets = dg.load_assets_from_modules([module], key_prefix="team")
     done = lab.run(*assets)
     assert done.success
-    assert done.value("team/report") == 1.0
+    assert done.value("report") == 1.0  # the op keeps its name
     assert load("team/model@production", store=lab.store()) == 0.5
 
 
@@ -306,3 +306,43 @@ def test_a_channel_needs_our_io_manager(lab: Lab) -> None:
         resources={"io_manager": dg.mem_io_manager},
     )  # fmt: skip
     assert "use ml_definitions" in why_it_failed(done)
+
+
+def test_a_plain_asset_and_another_code_location_get_what_is_served(lab: Lab) -> None:
+    @dg.asset(ins={"model": dg.AssetIn(["slope", "production"])})
+    def plain(model: float) -> float:
+        return 3 * model
+
+    production = channel("production", slope)
+    train(lab, production, 0.5)
+    assert train(lab, production, 0.4, plain).value("plain") == pytest.approx(1.2)
+    rollback("slope", channel="production", store=lab.store(), instance=lab.instance)
+
+    elsewhere = lab.run(dg.AssetSpec(["slope", "production"]), predictions, plain)  # knows the channel by its key only
+    assert elsewhere.value("predictions") == [0.5, 1.0]
+    assert elsewhere.value("plain") == 1.5
+
+
+def test_a_model_that_is_a_plain_asset_has_channels_too(lab: Lab) -> None:
+    @dg.asset(name="slope")
+    def plain(context: dg.AssetExecutionContext) -> float:
+        return float(context.run.tags["value"])
+
+    production = channel("production", plain)
+    for value in ("0.5", "0.4"):
+        lab.run(plain, production, predictions, tags={"value": value})
+    assert served(lab) == 0.4
+    rollback("slope", channel="production", store=lab.store(), instance=lab.instance)
+    assert served(lab) == 0.5
+    assert lab.run(plain, production, predictions, select=["predictions"]).value("predictions") == [0.5, 1.0]
+
+
+def test_the_channels_own_key_names_what_it_serves(lab: Lab) -> None:
+    train(lab, channel("production", slope), 0.5)
+    assert load("slope/production", store=lab.store()) == 0.5
+
+
+def test_a_step_that_needs_what_is_served_before_anything_was(lab: Lab) -> None:
+    done = lab.run(dg.AssetSpec(["slope", "production"]), predictions, raise_on_error=False)
+    assert not done.success
+    assert "slope/production has no version in the store" in why_it_failed(done, "predictions")

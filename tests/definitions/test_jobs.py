@@ -7,6 +7,7 @@ import pytest
 
 from mlrepro import ReproStore, channel, channel_jobs, load, ml_asset, ml_definitions
 from mlrepro.catalog.channels import ChannelName, newest_entry
+from mlrepro.errors import ChannelError
 from tests.definitions.lab import Lab
 
 
@@ -97,6 +98,29 @@ def test_a_rollback_that_came_too_late_does_nothing(lab: Lab) -> None:
     train(lab, 0.5, 0.4, 0.3)
     assert launch(lab, "rollback", asset="slope/production", expected=2, sensor="watchdog").success
     assert load("slope@production", store=lab.store()) == 0.3
+
+
+def test_a_rollback_that_is_run_again_after_a_failure_goes_back_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(lab, 0.5, 0.4, 0.3)
+    with monkeypatch.context() as broken:
+        broken.setattr("mlrepro.execution.moves.export_served", fail)  # the store has moved, and then the run dies
+        first = launch(lab, "rollback", asset="slope/production")
+    assert not first.success
+    again = (
+        definitions(lab)
+        .resolve_job_def("rollback")
+        .execute_in_process(
+            instance=lab.instance,
+            run_config={"ops": {"rollback": {"config": {"asset": "slope/production"}}}},
+            tags={"dagster/parent_run_id": first.run_id, "dagster/root_run_id": first.run_id},
+        )
+    )
+    assert again.success
+    assert load("slope@production", store=lab.store()) == 0.4
+
+
+def fail(*_: Any) -> None:
+    raise ChannelError("killed")
 
 
 @pytest.mark.parametrize(
