@@ -44,7 +44,10 @@ from dagster._core.execution.plan.compute_generator import (
     validate_and_coerce_op_result_to_iterator as coerce_result_to_events,
 )
 from dagster._core.execution.plan.outputs import StepOutputHandle
-from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+)
 
 # From an annotation to the type that Dagster checks values with.
 from dagster._core.types.dagster_type import DagsterTypeKind, resolve_dagster_type
@@ -70,6 +73,7 @@ __all__ = [
     "input_parameters",
     "latest_check",
     "named_as_input",
+    "newest_checks",
     "read_input_data_version_from_tags",
     "repository_of",
     "resolve_dagster_type",
@@ -127,16 +131,40 @@ def named_as_input(data_version: str) -> set[str]:
 def latest_check(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str | None
 ) -> tuple[dg.AssetCheckEvaluation, float] | None:
-    """The newest finished evaluation of an asset check, and when it was; None if there is none."""
+    """The newest finished evaluation of an asset check, and when it was; None if there is none.
+
+    Args:
+        instance: Dagster's instance.
+        check: Key of the check.
+        partition: Partition of the check; None for the newest of all.
+    """
     log = instance.event_log_storage
     wanted = None if partition is None else PartitionKeyFilter(key=partition)
     # the newest is found by an index; the history is sorted, so it is asked only while a check runs
     newest = log.get_latest_asset_check_execution_by_key([check], wanted).get(check)
-    if newest is not None and newest.status not in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES:
-        finished = COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-        newest = next(
-            iter(log.get_asset_check_execution_history(check, 1, status=finished, partition_filter=wanted)), None
-        )
-    if newest is None or newest.event is None or newest.evaluation is None:
+    if newest is None:
         return None
-    return newest.evaluation, newest.event.timestamp
+    if newest.status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES:
+        return _evaluated(newest)
+    finished = COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    history = log.get_asset_check_execution_history(check, 1, status=finished, partition_filter=wanted)
+    return _evaluated(history[0]) if history else None
+
+
+def newest_checks(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, limit: int
+) -> list[tuple[dg.AssetCheckEvaluation, float]]:
+    """The newest finished evaluations of a check that has no partitions, newest first, and when they were."""
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        check,
+        limit,
+        status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+        partition_filter=PartitionKeyFilter(key=None),
+    )
+    return [found for record in records if (found := _evaluated(record)) is not None]
+
+
+def _evaluated(record: AssetCheckExecutionRecord) -> tuple[dg.AssetCheckEvaluation, float] | None:
+    if record.event is None or record.evaluation is None:
+        return None
+    return record.evaluation, record.event.timestamp

@@ -108,8 +108,19 @@ def propose(
     gates: Sequence[Mapping[str, Any]] = (),
     metrics: Mapping[str, float] | None = None,
     approvers: Sequence[str] = (),
+    export: str | None = None,
 ) -> ChannelEntry | None:
     """Have a version wait for approval; the channel goes on serving what it serves.
+
+    Args:
+        store: Where the channel is.
+        name: The channel.
+        version: What it shall serve.
+        mover: Who says so.
+        gates: What each gate said.
+        metrics: What is known of the version. What is not a number is left out.
+        approvers: Who may approve it; empty for anybody.
+        export: Where what is served is written to. Default: where it was before.
 
     Returns:
         The new entry; None if the version waits already, or is served.
@@ -134,6 +145,7 @@ def propose(
             proposed_metrics=_numbers(metrics),
             approvers=tuple(approvers),
             gates=tuple(gates),
+            export=export or (newest.export if newest else None),
         )
 
     return _append(store, name, make)

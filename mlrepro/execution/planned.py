@@ -23,7 +23,7 @@ class PlannedAsset:
         step: Key of the step that computes it; assets of one function share it.
         verdict: ``hit``: its result is in the cache. ``run``: it is computed. ``depends``: on what comes out of steps
             before it. ``unknown``: only the step itself can tell.
-        reason: Why; empty for a hit.
+        reason: Why; empty for a hit that was found by its key.
         depends_on: Keys of the assets that it waits for, where it depends.
         version: Number of the version that a hit is, or would be; None in a plan of many hits.
         computed_by: Who computed the result of a hit.
@@ -50,7 +50,7 @@ class PlannedAsset:
 
     def describe(self) -> str:
         """Say in a line whose result a hit is, or why the asset runs."""
-        if self.verdict != "hit":
+        if self.verdict != "hit" or self.reason:
             return self.reason
         number = f"v{self.version}, " if self.version is not None else ""
         run = (self.computed_in_run or "")[:8]

@@ -1,7 +1,7 @@
 """What the event log knows of an asset, and which version of the model it belongs to. Reads the newest events only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import dagster as dg
 
@@ -10,6 +10,7 @@ from mlrepro.dagster_internals import (
     BaseAssetGraph,
     latest_check,
     named_as_input,
+    newest_checks,
     read_input_data_version_from_tags,
 )
 from mlrepro.quality.reading import event_of
@@ -33,10 +34,26 @@ class EventLog:
     model: dg.AssetKey
     graph: "BaseAssetGraph | None"  # type: ignore[type-arg]
     partition: str | None
+    _downstream: dict[dg.AssetKey, frozenset[dg.AssetKey]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def actual(self, asset: dg.AssetKey) -> dg.AssetKey:
+        """The asset that is meant: where the model was given a prefix after a condition was written, so was this.
+
+        Dagster prefixes the keys of whole modules; what a condition names is not among them.
+        """
+        if self.graph is None or self.graph.has(asset):
+            return asset
+        for length in range(len(self.model.path) - 1, 0, -1):
+            beside = dg.AssetKey([*self.model.path[:length], *asset.path])
+            if self.graph.has(beside):
+                return beside
+        return asset
 
     def knows(self, asset: dg.AssetKey) -> bool:
         """Whether the code location has such an asset."""
-        return self.graph is not None and self.graph.has(asset)
+        return self.graph is not None and self.graph.has(self.actual(asset))
 
     def records(self, asset: dg.AssetKey, limit: int, *, after: int | None = None) -> list[dg.EventLogRecord]:
         """Fetch an asset's newest events, newest first: materializations, and observations where nobody makes it here.
@@ -46,6 +63,7 @@ class EventLog:
             limit: How many at most.
             after: Only events with a larger storage id.
         """
+        asset = self.actual(asset)
         partition = self.partition_of(asset)
         wanted = dg.AssetRecordsFilter(
             asset, asset_partitions=None if partition is None else [partition], after_storage_id=after
@@ -66,10 +84,22 @@ class EventLog:
 
     def check(self, check: dg.AssetCheckKey) -> tuple[dg.AssetCheckEvaluation, float] | None:
         """The newest finished evaluation of an asset check, and when it was (seconds since the epoch)."""
-        return latest_check(self.instance, check, self.partition_of(check.asset_key))
+        check = dg.AssetCheckKey(self.actual(check.asset_key), check.name)
+        partition = self.partition_of(check.asset_key)
+        found = latest_check(self.instance, check, partition)
+        if found is not None or partition is None:
+            return found
+        # the check has no partitions: in which one it looked is told by what it looked at
+        for evaluation, when in newest_checks(self.instance, check, _NEWEST):
+            target = evaluation.target_materialization_data
+            record = self.record(check.asset_key, target.storage_id) if target else None
+            if record is not None and event_of(record.event_log_entry).partition == partition:
+                return evaluation, when
+        return None
 
     def partition_of(self, asset: dg.AssetKey) -> str | None:
         """The partition in which an asset is read: ours, where it has the model's partitions."""
+        asset = self.actual(asset)
         if self.partition is None or self.graph is None or not self.graph.has(asset):
             return None
         theirs = self.graph.get(asset).partitions_def
@@ -82,7 +112,13 @@ class EventLog:
 
     def descends(self, asset: dg.AssetKey, ancestor: dg.AssetKey) -> bool:
         """Whether an asset stands downstream of another."""
-        return asset in downstream_of(self.graph, ancestor)
+        return asset in self.downstream_of(ancestor)
+
+    def downstream_of(self, ancestor: dg.AssetKey) -> frozenset[dg.AssetKey]:
+        """All assets downstream of one."""
+        if ancestor not in self._downstream:
+            self._downstream[ancestor] = _downstream_of(self.graph, ancestor)
+        return self._downstream[ancestor]
 
     def versions_of(self, ancestor: dg.AssetKey, asset: dg.AssetKey, entry: dg.EventLogEntry) -> set[str]:
         """The data versions of an ancestor that an asset's event was made from; empty if the log does not tell.
@@ -90,7 +126,7 @@ class EventLog:
         Where it is named by the event itself, that is it. Otherwise the assets that lie between are followed, each
         by its newest event with the data version that was used.
         """
-        return self._versions(ancestor, asset, entry, downstream_of(self.graph, ancestor), {})
+        return self._versions(ancestor, asset, entry, self.downstream_of(ancestor), {})
 
     def _versions(
         self,
@@ -130,8 +166,7 @@ class EventLog:
         return pointed.event_log_entry if pointed else None
 
 
-def downstream_of(graph: "BaseAssetGraph | None", ancestor: dg.AssetKey) -> frozenset[dg.AssetKey]:  # type: ignore[type-arg]
-    """All assets downstream of one."""
+def _downstream_of(graph: "BaseAssetGraph | None", ancestor: dg.AssetKey) -> frozenset[dg.AssetKey]:  # type: ignore[type-arg]
     if graph is None or not graph.has(ancestor):
         return frozenset()
     found: set[dg.AssetKey] = set()

@@ -5,6 +5,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -68,7 +69,7 @@ class View:
     kept: Mapping[dg.AssetKey, Sequence[Reading]] = field(default_factory=dict)
     failures: Sequence[Failure] = ()
 
-    @property
+    @cached_property
     def log(self) -> EventLog:
         """The event log around the model."""
         return EventLog(self.instance, self.model, self.graph, self.partition)
@@ -118,6 +119,7 @@ class View:
         An asset that has nothing to do with the model always is. For a sensor so is one whose events don't tell:
         what is reported from outside has its time alone.
         """
+        asset = self.log.actual(asset)
         wanted = self.candidate or (self.channel.after if self.channel else None)
         if wanted is None:
             return True
@@ -144,7 +146,8 @@ class View:
         recorded = self.channel.metrics.get(str(metric))
         if recorded is not None:
             return recorded
-        if metric.asset != self.model and not self.log.descends(metric.asset, self.model):
+        asset = self.log.actual(metric.asset)
+        if asset != self.model and not self.log.descends(asset, self.model):
             return None
         served = View(
             instance=self.instance,
@@ -160,6 +163,7 @@ class View:
 
     def missing(self, asset: dg.AssetKey) -> Verdict:
         """Say why there is no reading of an asset, and what to do about it."""
+        asset = self.log.actual(asset)
         name = asset.to_user_string()
         records = self.log.records(asset, 1)
         if not records:

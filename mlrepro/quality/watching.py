@@ -10,7 +10,6 @@ from dataclasses import replace
 import dagster as dg
 
 from mlrepro.quality.condition import Condition, needs_of
-from mlrepro.quality.event_log import downstream_of
 from mlrepro.quality.memory import Watch
 from mlrepro.quality.view import NEWEST, Failure, View
 
@@ -61,7 +60,7 @@ def look(view: View, watch: Watch, conditions: Sequence[Condition]) -> View:
 def _failures(view: View, watch: Watch) -> list[Failure]:
     """What failed downstream in the runs that failed since the last tick."""
     assert view.channel is not None, "a sensor looks at a channel that serves something"
-    downstream = downstream_of(view.graph, dg.AssetKey(list(view.channel.name.key)))
+    downstream = view.log.downstream_of(dg.AssetKey(list(view.channel.name.key)))
     first = watch.runs is None
     wanted = dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_FAILURE, after_storage_id=watch.runs)
     # the first time only the newest matter; later on none may be passed over

@@ -1,6 +1,7 @@
 """A model that is trained to order, and ways to break its store."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,6 @@ def garble(store: Store, name: tuple[str, ...], number: int, data: bytes = b"\xf
 
 def edit(store: Store, name: tuple[str, ...], number: int, change: Mapping[str, Any]) -> None:
     """Change fields of an entry as somebody with an editor would: NaN and all."""
-    import json
-
     key = entry_key(store, name, number)
     whole = json.loads(store._objects.get(key) or b"")
     whole["entry"] |= change

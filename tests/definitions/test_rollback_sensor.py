@@ -5,7 +5,8 @@ import datetime as dt
 import json
 import logging
 import math
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,19 @@ from mlrepro import (
     ReproStore,
     Stale,
     channel,
+    channel_jobs,
     ml_asset,
     ml_definitions,
     rollback_sensor,
 )
-from mlrepro.catalog.channels import entries_of
+from mlrepro.catalog.channels import ChannelEntry, ChannelName, entries_of
 from mlrepro.catalog.moving import Mover, propose, release
 from mlrepro.definitions.notices import Notice
 from mlrepro.definitions.rollback_decision import Decision, Look, Policy
 from mlrepro.errors import AssetDefinitionError, ConditionError
 from mlrepro.quality import View, as_alarm
 from mlrepro.quality.memory import Memory, Watch
+from tests.definitions.lab import Lab
 from tests.quality.lab import MODEL, ModelLab
 
 LIVE = Metric("live_quality", "auc")
@@ -69,6 +72,15 @@ class Rehearsal(ModelLab):
         )
         self.repository = self.definitions.get_repository_def()
         self.cursor: str | None = None
+
+    def promote(self, content: object, partition: str | None = None, **metrics: float) -> ChannelEntry:
+        """Make a version, have the channel serve it, and tell Dagster, as the channel's step does."""
+        entry = super().promote(content, partition, **metrics)
+        assert entry.after is not None
+        tags = {"dagster/data_version": entry.after.data_version}
+        event = dg.AssetMaterialization(self.channel.key, partition=partition, tags=tags)
+        self.instance.report_runless_asset_event(event)
+        return entry
 
     def tick(self, sensor: dg.SensorDefinition | None = None) -> SensorExecutionData:
         with dg.build_sensor_context(
@@ -419,7 +431,6 @@ class TestRestarts:
         stage = two_versions
         stage.report("live_quality", auc=0.9)
         stage.report("live_quality", auc=0.1)
-        memory = Memory.load(stage.cursor)
         stage.tick()
         memory = Memory.load(stage.cursor)
         (read,) = memory.watches["_"].readings.values()
@@ -612,11 +623,7 @@ class TestOtherConditions:
 
         stage = rehearse(assets=(predictions, live), **NOW)
         for content in (1, 2):
-            entry = stage.promote(content)
-            assert entry.after is not None
-            stage.instance.report_runless_asset_event(
-                dg.AssetMaterialization(stage.channel.key, tags={"dagster/data_version": entry.after.data_version})
-            )
+            stage.promote(content)
         _materialize(stage, "predictions")
         _materialize(stage, "live_quality")
         assert stage.run(stage.requested()).success
@@ -679,6 +686,32 @@ class TestFailedRuns:
         assert "there is no asset reprot" in (stage.tick(sensor).skip_message or "")
 
 
+def test_module_that_was_loaded_under_a_prefix(rehearse: Rehearse, lab: Lab) -> None:
+    @ml_asset(name="churn_model")
+    def model() -> dict[str, float]:
+        return {"slope": 1.0}
+
+    @ml_asset
+    def evaluation(churn_model: dict[str, float]) -> dict[str, float]:
+        return {"auc": churn_model["slope"]}
+
+    production = channel("production", model, gates=[Metric("evaluation", "auc") > 0.5])
+    watchdog = rollback_sensor(production, [LIVE < 0.75, Metric("evaluation", "auc") < 0.5])
+    module = types.ModuleType("shop")
+    vars(module).update(model=model, evaluation=evaluation, production=production)
+    assets = dg.load_assets_from_modules([module], key_prefix="team")
+    assert lab.run(*assets).success
+    with dg.build_sensor_context(
+        instance=lab.instance,
+        repository_def=lab.definitions(*assets, sensors=[watchdog], jobs=channel_jobs()).get_repository_def(),
+        resources={"io_manager": lab.io_manager()},
+    ) as context:
+        said = watchdog.evaluate_tick(context).skip_message or ""
+    assert said.startswith("team/churn_model/production stays at v1")
+    assert "there is no asset live_quality" in said
+    assert "there is no asset evaluation" not in said
+
+
 class TestPartitions:
     def test_each_by_itself(self, rehearse: Rehearse) -> None:
         stage = rehearse(partitioned=True)
@@ -696,7 +729,6 @@ class TestPartitions:
         assert len(stage.skipped().splitlines()) == 2
 
     def test_more_than_one_tick_can_look_at_take_turns(self, tmp_path: Path) -> None:
-        from mlrepro.catalog.channels import ChannelName
         from mlrepro.definitions.rollback import _turn
 
         names = [ChannelName(("m",), "production", f"{number:03}") for number in range(120)]
@@ -730,3 +762,61 @@ def _materialize(stage: Rehearsal, *assets: str, broken: str = "") -> str:
         tags={"broken": broken},
         raise_on_error=False,
     ).run_id
+
+
+@pytest.mark.slow
+class TestPostgres:
+    """Storage ids, checks and failed runs are kept differently there."""
+
+    @pytest.fixture
+    def instance(self, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+        from tests.postgres import PostgresError, throwaway_postgres
+
+        home = tmp_path / "home"
+        home.mkdir()
+        try:
+            with throwaway_postgres() as url:
+                settings = f"telemetry:\n  enabled: false\nstorage:\n  postgres:\n    postgres_url: {url}\n"
+                (home / "dagster.yaml").write_text(settings)
+                with dg.DagsterInstance.from_config(str(home)) as instance:
+                    yield instance
+        except PostgresError as error:
+            pytest.skip(str(error))
+
+    def test_metric_check_and_failed_run(self, rehearse: Rehearse, instance: dg.DagsterInstance) -> None:
+        @dg.asset(deps=[dg.AssetKey(["churn_model", "production"])])
+        def predictions(context: dg.AssetExecutionContext) -> None:
+            if context.run.tags.get("broken") == "predictions":
+                raise ValueError("no such column")
+
+        @dg.asset_check(asset=predictions)
+        def in_range() -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=False)
+
+        stage = rehearse(
+            (LIVE < 0.75).in_windows(2, of=2),
+            CheckFailed("predictions", "in_range"),
+            DownstreamFailed(),
+            assets=(predictions, in_range),
+            **NOW,
+        )
+        stage.instance = instance
+        stage.promote(0)
+        stage.promote(1)
+        stage.skipped()
+        for value in (0.7, 0.6):
+            stage.report("live_quality", auc=value)
+        assert "(0.6, 0.7)" in stage.config(stage.requested())["reason"]
+        assert stage.run(stage.requested()).success
+
+        stage.promote(2)
+        _materialize(stage, "predictions")
+        assert stage.config(stage.requested())["reason"] == "check in_range of predictions failed with severity ERROR"
+        assert stage.run(stage.requested()).success
+
+        stage.promote(3)
+        run_id = _materialize(stage, "predictions", broken="predictions")
+        request = stage.requested()
+        assert f"run {run_id} failed in predictions" in stage.config(request)["reason"]
+        run = _queued(stage, request)
+        assert f"is being rolled back by run {run.run_id}" in stage.skipped()

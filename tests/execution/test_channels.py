@@ -100,3 +100,6 @@ def test_the_plan_tells_of_channels_and_pins(both: Both) -> None:
     assert rows["slope"].verdict == "hit"
     assert "pinned at v1" in rows["slope"].reason
     assert "looked odd" in rows["slope"].reason
+    told = str(plan(lab.definitions(*ASSETS), config=config, instance=lab.instance))
+    assert "looked odd" in told
+    assert "slope/production serves v1" in told

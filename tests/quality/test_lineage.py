@@ -216,6 +216,26 @@ class TestPartitions:
             "evaluation was never materialized or observed in partition b: materialize evaluation"
         )
 
+    def test_check_looks_at_one_partition(self, lab: Lab) -> None:
+        @ml_asset(name="churn_model", partitions_def=LETTERS)
+        def model(config: Strength) -> dict[str, float]:
+            return {"strength": config.strength}
+
+        @dg.asset_check(asset=model)
+        def strong() -> dg.AssetCheckResult:
+            newest = lab.instance.get_latest_materialization_event(dg.AssetKey("churn_model"))
+            assert newest is not None
+            assert newest.asset_materialization is not None
+            strength = newest.asset_materialization.metadata["strength"].value
+            return dg.AssetCheckResult(passed=bool(float(str(strength)) > 0.8))
+
+        gates = Gates(lab, model, asset_checks=[strong])
+        gates.run("churn_model", partition="a")
+        gates.run("churn_model", strength=0.5, partition="b")
+        gate = CheckPassed("churn_model", "strong")
+        assert gates.ask(gate, partition="a").said == "check strong of churn_model passed"
+        assert gates.ask(gate, partition="b").said == "check strong of churn_model failed"
+
 
 class TestChecks:
     @pytest.fixture

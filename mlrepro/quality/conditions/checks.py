@@ -113,6 +113,7 @@ class CheckFailed(Condition):
 
 
 def _newest(view: View, key: dg.AssetCheckKey) -> tuple[dg.AssetCheckEvaluation, float] | Verdict:
+    key = dg.AssetCheckKey(view.log.actual(key.asset_key), key.name)
     found = view.log.check(key)
     if found is not None:
         return found

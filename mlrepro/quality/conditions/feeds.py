@@ -98,10 +98,11 @@ class DownstreamFailed(Condition):
 
     def judge(self, view: View) -> Verdict:
         """Look at what failed since the channel moved."""
-        if view.graph is not None and (strangers := [key for key in self.only if not view.graph.has(key)]):
+        only = {view.log.actual(key) for key in self.only}
+        if view.graph is not None and (strangers := [key for key in self.only if not view.log.knows(key)]):
             names = ", ".join(key.to_user_string() for key in strangers)
             return Verdict.unknown(f"there is no asset {names} in this code location: name assets of it")
         for failure in view.failures:
-            if not self.only or failure.asset in self.only:
+            if not only or failure.asset in only:
                 return Verdict(holds=True, said=f"run {failure.run_id} failed in {failure.asset.to_user_string()}")
         return Verdict(holds=False, said="no run failed downstream since the channel moved last")
