@@ -170,7 +170,9 @@ def _scene(context: dg.OpExecutionContext, manager: InputHashIOManager, given: M
     mover = Mover(who, given["reason"], context.run_id, sensor)
     location = CodeLocation.of_step(step_context) if given.get("cascade") else None
     if given.get("cascade") and location is None:
-        raise ChannelError("a cascade needs assets in the code location of this job, and it has none")
+        if not sensor:
+            raise ChannelError("a cascade needs assets in the code location of this job, and it has none")
+        context.log.warning("nothing downstream follows: this run has no code location with assets")  # but it goes back
     return Scene(
         store=manager.open_store(context.instance),
         mover=mover,

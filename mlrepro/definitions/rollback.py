@@ -165,8 +165,8 @@ def _actual_key(channel: ChannelDefinition, graph: BaseAssetGraph | None) -> dg.
     if len(found) > 1:
         names = ", ".join(sorted(key.to_user_string() for key in found))
         raise AssetDefinitionError(
-            f"several channels are called {channel.key.to_user_string()} here ({names}): give the prefix where the model"
-            " and the channel are defined (key_prefix=...), instead of where they are loaded"
+            f"several channels are called {channel.key.to_user_string()} here ({names}): give the prefix where the"
+            " model and the channel are defined (key_prefix=...), instead of where they are loaded"
         )
     return found[0] if found else channel.key
 

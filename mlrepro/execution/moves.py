@@ -19,6 +19,7 @@ from mlrepro.errors import AssetDefinitionError, ChannelError, VersionNameError
 from mlrepro.execution.cascade import Cascade, CodeLocation, cascade
 from mlrepro.execution.channel_facts import entry_facts
 from mlrepro.execution.exporting import export_served
+from mlrepro.execution.promoting import own_metrics
 from mlrepro.io_managers.facts import PREFIX
 from mlrepro.io_managers.provenance import launched_by
 from mlrepro.store import Store
@@ -143,10 +144,7 @@ class Scene:
         if version is None:
             raise unknown_version(self.store, parsed, partition)
         self._check_downstream(dg.AssetKey(name.key))
-        metrics = {
-            f"{version.asset[-1]}.{key}": float(value) for key, value in (version.body.get("metrics") or {}).items()
-        }
-        entry = moving.promote(self.store, name, version, self.mover, metrics=metrics)
+        entry = moving.promote(self.store, name, version, self.mover, metrics=own_metrics(version))
         if entry is None:
             raise ChannelError(f"{name} serves the content of v{version.number} already")
         return self._served(entry)
@@ -211,8 +209,8 @@ class Scene:
             return ""
         key = VersionName(asset, None)
         return (
-            f"{key} has the channels {', '.join(names)}, which serve what they served: to take one of them back, mlrepro"
-            f" rollback {key} --channel {names[0]}"
+            f"{key} has the channels {', '.join(names)}, which serve what they served: to take one of them back,"
+            f" mlrepro rollback {key} --channel {names[0]}"
         )
 
     def _served(self, entry: ChannelEntry) -> Moved:

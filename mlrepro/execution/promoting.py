@@ -26,7 +26,6 @@ from mlrepro.io_managers.lookup import Hit, Miss
 from mlrepro.io_managers.promotion import Promotion
 from mlrepro.io_managers.provenance import launched_by
 from mlrepro.quality import Condition, Verdict, View
-from mlrepro.quality.renaming import named_here, renamed
 from mlrepro.store import Store
 
 
@@ -138,17 +137,15 @@ class PromotionRun:
     def _verdicts(
         self, name: ChannelName, version: Version, entry: ChannelEntry | None
     ) -> list[tuple[Condition, Verdict]]:
-        graph = self._graph()
         view = View(
             instance=self.step_context.instance,
             model=dg.AssetKey(name.asset),
             channel=entry,
             partition=name.partition,
             candidate=Pointer.to(version),
-            graph=graph,
+            graph=self._graph(),
         )
-        gates = renamed(self.promotion.gates, lambda key: named_here(graph, key))
-        return [(gate, _judged(gate, view)) for gate in gates]
+        return [(gate, _judged(gate, view)) for gate in self.promotion.gates]
 
     def _graph(self) -> Any:
         """All assets of the code location; of the job alone in a run without one (a test, a script)."""
@@ -157,8 +154,9 @@ class PromotionRun:
 
     def _metrics(self, verdicts: list[tuple[Condition, Verdict]], version: Version) -> dict[str, float]:
         """What is known of the version, for those that come after it to be compared with."""
-        own = {f"{version.asset[-1]}.{key}": float(value) for key, value in (version.body.get("metrics") or {}).items()}
-        return own | {key: float(value) for _, verdict in verdicts for key, value in verdict.values.items()}
+        return own_metrics(version) | {
+            key: float(value) for _, verdict in verdicts for key, value in verdict.values.items()
+        }
 
     def _refuse(self, said: str, gates: list[dict[str, Any]]) -> None:
         if self.promotion.on_failure == "fail":
@@ -180,6 +178,14 @@ class PromotionRun:
                 " ml_definitions, or name the right one with io_manager_key=..."
             )
         return manager.open_store(self.step_context.instance)
+
+
+def own_metrics(version: Version) -> dict[str, float]:
+    """The numbers of a version itself, by the names under which a `Metric` looks for them."""
+    found = {key: float(value) for key, value in (version.body.get("metrics") or {}).items()}
+    # a condition may name the asset as it was before it was loaded under a prefix
+    names = {str(VersionName(version.asset, None)), version.asset[-1]}
+    return {f"{name}.{key}": value for name in sorted(names) for key, value in found.items()}
 
 
 def _judged(gate: Condition, view: View) -> Verdict:

@@ -117,7 +117,10 @@ def _ready(hits: Sequence[KnownStep]) -> Iterator[_Ready]:
     _confirm_inputs(hits)
     with ThreadPoolExecutor(max_workers=CONCURRENT_HISTORIES) as pool:
         appended = pool.map(
-            lambda hit: append_versions(hit.outputs.step_context, hit.store, hit.key, hit.hit.record), hits
+            lambda hit: append_versions(
+                hit.outputs.step_context, hit.store, hit.key, hit.hit.record, pinned=hit.hit.kind == "pinned"
+            ),
+            hits,
         )
         for hit, versions in zip(hits, appended, strict=True):
             yield _Ready(hit, versions, _provenance(hit))

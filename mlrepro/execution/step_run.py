@@ -144,7 +144,7 @@ class StepRun:
 
     def _replay(self, store: Store, key: StepKey, hit: Hit, values: Mapping[str, Any]) -> Iterator[Any]:
         record = hit.record
-        versions = append_versions(self.step_context, store, key, record)
+        versions = append_versions(self.step_context, store, key, record, pinned=hit.kind == "pinned")
         self.step_context.log.info(f"hit: {hit.describe()}")
         for name, value in values.items():
             output = record["outputs"][name]

@@ -114,6 +114,20 @@ class TestPartitions:
         single = lab.run(sales, one_day, select=["one_day"], partition="2026-01-02")
         assert single.value("one_day") == "2026-01-02" * 2
 
+    def test_range_keeps_the_metrics_of_each_partition(self, lab: Lab) -> None:
+        @ml_asset(partitions_def=self.days, backfill_policy=dg.BackfillPolicy.single_run())
+        def quality(context: dg.AssetExecutionContext) -> dict[str, dict[str, object]]:
+            return {key: {"rows": int(key[-2:]), "day": key} for key in context.partition_keys}
+
+        tags = {
+            "dagster/asset_partition_range_start": "2026-01-01",
+            "dagster/asset_partition_range_end": "2026-01-02",
+        }
+        for scope in ("default", "team"):
+            lab.run(quality, tags=tags, scope=scope)
+            for key, rows in (("2026-01-01", 1), ("2026-01-02", 2)):
+                assert versions("quality", partition=key, store=lab.store(scope))[0].body["metrics"] == {"rows": rows}
+
     def test_range_wants_a_value_for_each_partition(self, lab: Lab) -> None:
         @ml_asset(partitions_def=self.days, backfill_policy=dg.BackfillPolicy.single_run())
         def sales():
