@@ -199,9 +199,15 @@ def newest_entry(store: Store, name: ChannelName) -> ChannelEntry | None:
     return next(entries_of(store, name), None)
 
 
-def entries_of(store: Store, name: ChannelName) -> Iterator[ChannelEntry]:
-    """List a channel's entries, newest first. Those that are damaged are left out, with a warning."""
-    for entry in store.entries(name.history):
+def entries_of(store: Store, name: ChannelName, scope: str | None = None) -> Iterator[ChannelEntry]:
+    """List a channel's entries, newest first. Those that are damaged are left out, with a warning.
+
+    Args:
+        store: Where the channel is.
+        name: The channel.
+        scope: Whose channel; by default the own scope's, which is the only one that can be moved.
+    """
+    for entry in store.entries(name.history, scope=scope):
         if (parsed := read_entry(name, entry)) is not None:
             yield parsed
 
@@ -251,16 +257,33 @@ def channels_of(store: Store, asset: Sequence[str]) -> list[ChannelName]:
 
 def served_version(store: Store, name: ChannelName) -> Version | None:
     """The version that a channel serves, with what is known of it; None if it serves nothing."""
-    entry = newest_entry(store, name)
-    return version_at(store, name, entry.after) if entry and entry.after else None
+    pointer = served_pointer(store, name)
+    return version_at(store, name, pointer) if pointer is not None else None
+
+
+def served_pointer(store: Store, name: ChannelName) -> Pointer | None:
+    """What a channel serves: the own scope's, else that of the first scope that has one; None if it serves nothing."""
+    newest = next(_readable(store, name), None)
+    return newest.after if newest is not None else None
 
 
 def served_with(store: Store, name: ChannelName, data_version: str) -> Pointer | None:
     """The pointer of the newest entry that served a data version; None if none ever did."""
-    for entry in entries_of(store, name):
+    for entry in _readable(store, name):
         if entry.after is not None and data_version in (entry.after.data_version, entry.after.stored.content_hash):
             return entry.after
     return None
+
+
+def _readable(store: Store, name: ChannelName) -> Iterator[ChannelEntry]:
+    """The entries of the own scope's channel, else those of the first scope that has one."""
+    for scope in (store.scope, *store.read_scopes):
+        found = False
+        for entry in entries_of(store, name, scope):
+            found = True
+            yield entry
+        if found:
+            return
 
 
 def version_at(store: Store, name: ChannelName, pointer: Pointer) -> Version:

@@ -142,7 +142,7 @@ def append_version(
     """Append a version, unless the newest one has the same content already.
 
     Returns:
-        The version that now is the newest, and whether it was appended.
+        The version that has this content: the new one, or the newest that was found; and whether it was appended.
     """
     made = {
         "schema": 1,
@@ -152,24 +152,26 @@ def append_version(
         **body,
     }
 
+    same: Version | None = None
+
     def unless_same(newest: Any) -> Mapping[str, Any] | None:
+        nonlocal same
+        same = None
         # the bytes of b"1" and of the number 1 are the same: only the format tells them apart
         now = (stored.content_hash, stored.format)
         before = _version(asset, partition, newest.number, newest.body) if newest is not None else None
         if before is None or (before.stored.content_hash, before.stored.format) != now:
             return made
         # None has one content for ever; what tells two runs of such an asset apart is what went into them
-        same = stored.python_type != "builtins:NoneType" or before.data_version == made["data_version"]
-        return None if same else made
+        if stored.python_type == "builtins:NoneType" and before.data_version != made["data_version"]:
+            return made
+        same = before
+        return None
 
-    name = history_name(asset, partition)
-    entry = store.append(name, unless_same)
-    appended = entry is not None
-    if entry is None:
-        entry = store.newest(name)
-    version = _version(asset, partition, entry.number, entry.body) if entry is not None else None
-    assert version is not None, "a history that refused an entry as a repetition has a sound newest one"
-    return version, appended
+    entry = store.append(history_name(asset, partition), unless_same)
+    version = same if entry is None else _version(asset, partition, entry.number, entry.body)
+    assert version is not None, "an entry is refused as a repetition of a sound one only"
+    return version, entry is not None
 
 
 def _version(asset: Sequence[str], partition: str | None, number: int, body: Mapping[str, Any]) -> Version | None:

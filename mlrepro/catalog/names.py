@@ -61,7 +61,7 @@ def parse_version_name(text: str) -> VersionName:
 
     Example:
         >>> parse_version_name("team/churn_model@v3")
-        VersionName(asset=('team', 'churn_model'), number=3)
+        VersionName(asset=('team', 'churn_model'), number=3, channel=None)
     """
     name, at, version = text.strip().rpartition("@")
     if not at:

@@ -80,14 +80,15 @@ class Evaluations:
         self.silent = [
             each.title
             for each in (self._found if only else ())
-            if all(version.input_hash is None for version in records.versions(each.asset, each.partition))
+            if all(version.input_hash is None for version in records.ways(each.asset, each.partition))
         ]
 
     def of(self, versions: Sequence[Version]) -> dict[str, dict[str, Version]]:
         """Find for each evaluating asset its newest version that was made from each of the versions.
 
         Returns:
-            By title and by `identity` of the version that was evaluated.
+            By title and by `identity` of the version that was evaluated. A version that came out the same of several
+            ones bears the input hash by which it was made from that one.
         """
         wanted = {identity(version) for version in versions}
         return {each.title: self._newest_of(each, wanted) for each in self._found}
@@ -105,7 +106,7 @@ class Evaluations:
         return own_metrics(version, self._records.result(version))
 
     def _newest_of(self, each: Evaluation, wanted: set[str]) -> dict[str, Version]:
-        versions = self._records.versions(each.asset, each.partition)
+        versions = self._records.ways(each.asset, each.partition)
         found: dict[str, Version] = {}
         for start in range(0, len(versions), _CHUNK):
             chunk = versions[start : start + _CHUNK]
@@ -126,9 +127,11 @@ class Evaluations:
 
         def evaluates(each: Evaluation) -> bool:
             newest = self._records.newest(each.asset, each.partition)
-            if newest is None or self._lineage.contents(newest) is None:
+            if newest is None:
                 return False
-            return bool(self._metrics(newest))
+            # a plain asset's version tells nothing by itself
+            ways = self._records.ways_of(newest) if newest.input_hash is None else (newest,)
+            return any(self._lineage.contents(way) is not None and self._metrics(way) for way in ways)
 
         return [each for each, is_one in zip(found, at_once(evaluates, found), strict=True) if is_one]
 

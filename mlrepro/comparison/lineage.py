@@ -100,11 +100,14 @@ class Lineage:
         self._steps = 0
 
     def made_from(self, version: Version, ancestor: Version) -> bool:
-        """Whether a version was made from exactly this version of the asset, directly or over other assets."""
-        return identity(ancestor) in (self.contents(version) or ())
+        """Whether a version was made from exactly this version of the asset, directly or over other assets.
+
+        A version that came out the same of several ones was made from each.
+        """
+        return any(identity(ancestor) in (self.contents(way) or ()) for way in self._records.ways_of(version))
 
     def contents(self, version: Version) -> frozenset[str] | None:
-        """List the contents of the asset that a version was made from.
+        """List the contents of the asset that a version was made from, by the input hash that it bears.
 
         Returns:
             As `identity` names them: one, or several that led to the very same inputs. Empty where it was made from a
@@ -142,7 +145,7 @@ class Lineage:
         if self._steps > MOST_STEPS or len(trail) > DEEPEST:
             raise _TooMuchError
         seen = _Seen()
-        # equal bytes may have been made in several ways: what was made of them is of each
+        # equal bytes may have come about in several ways: what was made of them is of each
         for version in self._versions(origin, partition):
             seen |= self._walk(version, trail, foreign=origin.foreign)
         return seen
@@ -165,7 +168,7 @@ class Lineage:
             for each in partitions:
                 found = [
                     version
-                    for version in (self._records.versions(asset, each) if asset else ())
+                    for version in (self._records.ways(asset, each) if asset else ())
                     if origin.tokens & _tokens(version)
                     or (_is_none(version) and version.number == origin.number and asset == origin.asset)
                 ]

@@ -2,9 +2,11 @@
 
 import functools
 import os
+import re
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup, escape
 
 from mlrepro.comparison import shown
 from mlrepro.comparison.changing import SECTIONS, in_words, rows, sections
@@ -17,6 +19,8 @@ from mlrepro.versioning import Change
 
 _SIDE_BY_SIDE = ("config", "inputs", "environment")
 _IN_WORDS = ("code", "settings")
+_LONGEST_WORD = 32
+_PIECES = re.compile(rf"[^._]{{0,{_LONGEST_WORD}}}[._]+|[^._]{{1,{_LONGEST_WORD}}}", re.DOTALL)
 
 
 def to_html(comparison: Comparison) -> str:
@@ -71,11 +75,22 @@ def _template() -> jinja2.Template:
         "value": lambda value: shown.value(value, longest=200),
         "time": shown_time,
         "words": _words,
+        "breakable": _breakable,
         "line_class": _line_class,
         "zipped": lambda metric: list(zip(metric.values, metric.deltas, metric.relative, strict=True)),
     }
     environment.globals["delta"] = shown.delta
     return environment.get_template("page.html")
+
+
+def _breakable(name: str) -> Markup:
+    """Let a name be broken after a dot or an underscore; else only what is longer than any word.
+
+    Example:
+        >>> str(_breakable("evaluation.mean_error"))
+        'evaluation.<wbr>mean_<wbr>error'
+    """
+    return Markup("<wbr>").join(escape(piece) for piece in _PIECES.findall(name))
 
 
 def _words(change: Change) -> list[tuple[str, bool]]:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any, TypeVar
 
+from mlrepro.catalog.derivations import as_derived, derivations
 from mlrepro.catalog.history import Version, find_number, newest_version, partition_of_part, versions_of
 from mlrepro.errors import StoreError
 from mlrepro.store import Store
@@ -38,6 +39,8 @@ class Records:
         self.store = store
         self._results: dict[tuple[str, str | None], Mapping[str, Any] | None] = {}
         self._histories: dict[tuple[tuple[str, ...], str | None], tuple[Version, ...]] = {}
+        self._ways: dict[tuple[tuple[str, ...], str | None], tuple[Version, ...]] = {}
+        self._being_read: dict[tuple[tuple[str, ...], str | None], Lock] = {}
         self._newest: dict[tuple[tuple[str, ...], str | None], Version | None] = {}
         self._listed: dict[tuple[str, ...], tuple[tuple[tuple[str, ...], str | None], ...]] = {}
         self._replaced: frozenset[str] | None = None
@@ -106,6 +109,37 @@ class Records:
                 listed = list(itertools.islice(versions_of(self.store, asset, partition), MOST_VERSIONS))
             self._histories[key] = tuple(listed)
         return self._histories[key]
+
+    def ways(self, asset: Sequence[str], partition: str | None) -> tuple[Version, ...]:
+        """List an asset's versions with every way that they came about, the newest first.
+
+        Where other inputs gave a version the same content once more, it comes again for each, with their input hash.
+        """
+        key = (tuple(asset), partition)
+        with self._lock:
+            being_read = self._being_read.setdefault(key, Lock())
+        with being_read:  # one listing, however many ask at once
+            if key not in self._ways:
+                self._ways[key] = self._read_ways(asset, partition)
+        return self._ways[key]
+
+    def ways_of(self, version: Version) -> tuple[Version, ...]:
+        """List a version, and the same for each further input hash that gave its content; the newest first."""
+        ways = (way for way in self.ways(version.asset, version.partition) if way.number == version.number)
+        others = tuple(way for way in ways if way.input_hash != version.input_hash)
+        return (*others, version)
+
+    def _read_ways(self, asset: Sequence[str], partition: str | None) -> tuple[Version, ...]:
+        versions = self.versions(asset, partition)
+        if not versions:
+            return ()
+        by_number = {version.number: version for version in versions}
+        noted = derivations(self.store, asset, partition)
+        read = at_once(lambda each: as_derived(self.store, *each, by_number), noted)
+        found: dict[int, list[Version]] = {}
+        for derived in sorted(filter(None, read), key=lambda each: str(each.body["created"]), reverse=True):
+            found.setdefault(derived.number, []).append(derived)
+        return tuple(way for version in versions for way in (*found.get(version.number, ()), version))
 
 
 def at_once(look: Callable[[_Item], _Found], items: Iterable[_Item]) -> list[_Found]:

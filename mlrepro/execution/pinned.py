@@ -96,6 +96,7 @@ def _record(store: Store, pin: Pin) -> Mapping[str, Any]:
     body = version.body if version is not None else {}
     made = str(body.get("created", pin.when.isoformat()))
     return {
+        "input_hash": str(pin.pointer.input_hash),
         "outputs": {},
         "checks": [],
         "skipped": [],

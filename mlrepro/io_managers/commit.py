@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import dagster as dg
 
+from mlrepro.catalog.derivations import note_derivation
 from mlrepro.catalog.history import Version, append_version
 from mlrepro.dagster_internals import (
     DeserializationError,
@@ -72,9 +73,13 @@ def store_output(
         entry["valueless"] = True
         entry["data_version"] = output.data_version or key.input_hash
     elif key.partitions is not None and len(key.partitions) > 1:
+        by_partition = _by_partition(output, key.partitions)
         entry["partitions"] = {
             partition: store.write_value(value, format=output.format, scope=scope).to_json()
-            for partition, value in _by_partition(output, key.partitions).items()
+            for partition, value in by_partition.items()
+        }
+        entry["partition_metrics"] = {
+            partition: numbers for partition, value in by_partition.items() if (numbers := metrics(value))
         }
         manifest = {partition: stored["content_hash"] for partition, stored in entry["partitions"].items()}
         # a range has one data version in Dagster: the hash of a blob that tells each partition's content
@@ -166,11 +171,25 @@ def append_versions(
     record: Mapping[str, Any],
     *,
     nondeterministic: bool = False,
+    pinned: bool = False,
 ) -> dict[str, Version]:
     """Append the versions that a step's outputs make, those of a hit as well.
 
+    Where the newest version has that content already, but by another input hash, that is noted beside the history.
+
+    Args:
+        step_context: The step.
+        store: The store.
+        key: The step's key.
+        record: The result record.
+        nondeterministic: Whether the same key gave something else before.
+        pinned: Whether the record stands for the asset because somebody pinned it, whatever its key.
+
     Returns:
-        The newest version of each output's asset, by output name; of a range of partitions, the last one's.
+        The version that each output is, by output name; of a range of partitions, the last one's.
+
+    Raises:
+        StoreError: If the store fails.
     """
     who = launched_by(dict(step_context.dagster_run.tags))
     appended = {}
@@ -191,16 +210,22 @@ def append_versions(
         for partition, stored in by_partition.items():
             body = {
                 "data_version": stored["content_hash"] if output.get("partitions") else output["data_version"],
-                "input_hash": key.input_hash,
+                # what is pinned came from its own inputs, not from those that the step would have now
+                "input_hash": record["input_hash"] if pinned else key.input_hash,
                 "code": record["code"]["fingerprint"],
-                "metrics": output.get("metrics", {}),
+                "metrics": output.get("partition_metrics", {}).get(partition, {})
+                if output.get("partitions")
+                else output.get("metrics", {}),
                 "who": who,
                 "run_id": step_context.run_id,
                 "code_location": code_location(step_context),
                 "seconds": record["seconds"],
                 "nondeterministic": nondeterministic,
             }
-            version, _ = append_version(store, asset.path, partition, StoredValue.from_json(stored), body)
+            version, is_new = append_version(store, asset.path, partition, StoredValue.from_json(stored), body)
+            # a pin says nothing of what these inputs give, and of a key without result nothing tells the inputs
+            if not (is_new or pinned or key.uncacheable or version.input_hash == key.input_hash):
+                note_derivation(store, version, key.input_hash, body)
             appended[name] = version
     return appended
 

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import dagster as dg
 
-from mlrepro.catalog.channels import ChannelName, Pointer, newest_entry, served_with
+from mlrepro.catalog.channels import ChannelName, Pointer, served_pointer, served_with
 from mlrepro.catalog.history import find_version, newest_version
 from mlrepro.dagster_internals import DATA_VERSION_TAG, StepExecutionContext, data_versions_by_partition
 from mlrepro.errors import UnknownVersionError
@@ -145,8 +145,7 @@ def _served(store: Any, path: Sequence[str], partition: str | None, data_version
     name = ChannelName(tuple(path[:-1]), path[-1], partition)
     if data_version is not None:
         return served_with(store, name, data_version)
-    newest = newest_entry(store, name)
-    return newest.after if newest else None
+    return served_pointer(store, name)
 
 
 def _data_version(context: dg.InputContext, key: dg.AssetKey) -> str | None:

@@ -131,6 +131,16 @@ def replaced_folder(scope: str) -> str:
     return f"{scope}/replaced"
 
 
+def derivation_key(scope: str, name: tuple[str, ...], input_hash: str) -> str:
+    """The mark that an input hash gave a version its content too, see ``mlrepro.store.derivations``."""
+    return f"{derivation_folder(scope, name)}/{input_hash}.json"
+
+
+def derivation_folder(scope: str, name: tuple[str, ...]) -> str:
+    """Where the derivations of an asset, or of one of its partitions, are."""
+    return "/".join((scope, "derivations", *(encode_segment(part) for part in name)))
+
+
 def result_history(input_hash: str, kind: str) -> tuple[str, ...]:
     """The history beside a result: its ``replacements`` or its ``deviations``."""
     return ("results", input_hash[:2], f"{input_hash}.{kind}")

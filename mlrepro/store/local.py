@@ -176,26 +176,34 @@ class LocalObjects:
 
     def names(self, folder: str) -> Iterator[str]:
         """See Objects; in no order."""
-        for name, is_folder in self._scan(folder):
-            if not is_folder:
-                yield name
+        for item in self._scan(folder):
+            if not item.is_dir():
+                yield item.name
+
+    def latest(self, folder: str, suffix: str, limit: int) -> list[str]:
+        """See Objects."""
+        found = []
+        for item in self._scan(folder):
+            with contextlib.suppress(OSError):  # it is gone
+                if item.name.endswith(suffix) and not item.is_dir():
+                    found.append((item.stat().st_mtime_ns, item.name))
+        return [name for _, name in sorted(found, reverse=True)[:limit]]
 
     def folders(self, folder: str) -> tuple[list[str], bool]:
         """See Objects."""
         found: list[str] = []
         objects = False
-        for name, is_folder in self._scan(folder):
-            if is_folder:
-                found.append(name)
+        for item in self._scan(folder):
+            if item.is_dir():
+                found.append(item.name)
             else:
                 objects = True
         return sorted(found), objects
 
-    def _scan(self, folder: str) -> Iterator[tuple[str, bool]]:
+    def _scan(self, folder: str) -> Iterator["os.DirEntry[str]"]:
         try:
             with os.scandir(self._file(folder)) as items:
-                for item in items:
-                    yield item.name, item.is_dir()
+                yield from items
         except (FileNotFoundError, NotADirectoryError) as error:
             self._no_folder(error)
             return

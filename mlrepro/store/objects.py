@@ -88,6 +88,9 @@ class Objects(Protocol):
     def names(self, folder: str) -> Iterator[str]:
         """Names of the objects directly in a folder."""
 
+    def latest(self, folder: str, suffix: str, limit: int) -> list[str]:
+        """Names of the objects directly in a folder that end so, the ones written last first, at most so many."""
+
     def folders(self, folder: str) -> tuple[list[str], bool]:
         """Names of the folders in a folder, sorted, and whether it holds objects itself."""
 

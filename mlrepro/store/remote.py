@@ -193,6 +193,20 @@ class ObstoreObjects:
         except _ERRORS as error:
             raise self._failed("list", folder, error) from error
 
+    def latest(self, folder: str, suffix: str, limit: int) -> list[str]:
+        """See Objects."""
+        path = self._path(folder)
+        try:
+            listed = [item for page in obstore.list(self._store, path) for item in page]
+        except FileNotFoundError as error:
+            self._no_bucket(error)
+            return []
+        except _ERRORS as error:
+            raise self._failed("list", folder, error) from error
+        found = [(item["last_modified"], item["path"][len(path) + 1 :]) for item in listed]
+        newest = sorted((each for each in found if each[1].endswith(suffix) and "/" not in each[1]), reverse=True)
+        return [name for _, name in newest[:limit]]
+
     def folders(self, folder: str) -> tuple[list[str], bool]:
         """See Objects."""
         path = self._path(folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError
+from mlrepro.store import derivations as derivations_
 from mlrepro.store import export, leases, results
 from mlrepro.store import history as histories_
 from mlrepro.store.blobs import Blob, Blobs, Sink, Source
@@ -319,6 +320,37 @@ class Store:
     def deviations(self, input_hash: str) -> list[dict[str, Any]]:
         """What ``note_deviation`` noted in any readable scope, newest first."""
         return results.deviations(self._objects, (self.scope, *self.read_scopes), input_hash)
+
+    # Derivations
+
+    def note_derivation(
+        self, name: tuple[str, ...], input_hash: str, mark: Mapping[str, Any], *, scope: str | None = None
+    ) -> None:
+        """Note that an input hash gave content that a version has already, unless that is noted: one request.
+
+        Args:
+            name: Of the asset's history, as in ``versions``: its key and partition.
+            input_hash: 64 hex digits.
+            mark: JSON: which version.
+            scope: Whose; by default the own scope's.
+
+        Example:
+            >>> store = open_store("memory://docs-derivations")
+            >>> store.note_derivation(("model", "_"), "5eed" * 16, {"version": 1})
+            >>> store.note_derivation(("model", "_"), "5eed" * 16, {"version": 2})
+            >>> [store.derivation(("model", "_"), each) for each in store.derivations(("model", "_"), limit=10)]
+            [{'version': 1}]
+        """
+        self.check()
+        derivations_.note(self._objects, self._own(scope), tuple(name), input_hash, mark)
+
+    def derivations(self, name: tuple[str, ...], *, limit: int, scope: str | None = None) -> list[str]:
+        """Input hashes that ``note_derivation`` noted last, newest first, at most ``limit``: one listing."""
+        return derivations_.latest(self._objects, self._own(scope), tuple(name), limit)
+
+    def derivation(self, name: tuple[str, ...], input_hash: str, scope: str | None = None) -> dict[str, Any] | None:
+        """The mark of an input hash, None where there is none. A damaged one counts as missing, with a warning."""
+        return derivations_.read(self._objects, self._own(scope), tuple(name), input_hash)
 
     # Leases
 

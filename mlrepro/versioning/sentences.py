@@ -1,6 +1,7 @@
 """Changes in words: one line for a log, a UI and a command."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,10 @@ _MOST = 3
 """Changes that are all told; of more, the first two."""
 
 _LONGEST = 40
+
+_DEPENDENCY = "(asset) "
+_NAMED = re.compile(r"(?P<asset>.*?)(?: v(?P<version>\d+))? \((?P<content>.*)\)", re.DOTALL)
+"""An input as `differences` names it: ``features v3 (1f3a5c7e9b0d)``."""
 
 
 def sentence(changes: Sequence[Change]) -> str:
@@ -49,6 +54,9 @@ def say(change: Change) -> str:
             return _say_code(change)
         case "config":
             return _say_config(name, before, after)
+        case "input" if name.startswith(_DEPENDENCY):
+            name = name.removeprefix(_DEPENDENCY)
+            return f"upstream {name}{_say_versions(name, before, after)}"
         case "input":
             return f"input {name}{_say_versions(name, before, after)}"
         case "dependency":
@@ -105,6 +113,7 @@ def _say_config(name: str, before: Any, after: Any) -> str:
 def _say_versions(name: str, before: Any, after: Any) -> str:
     if not before or not after:
         return f" {_verb(before, after)}"
+    before, after = _read_version(before), _read_version(after)
     if "partitions" in before:
         return _say_partitions(before["partitions"], after.get("partitions") or {})
     if before["asset"] == after["asset"]:
@@ -119,6 +128,16 @@ def _say_versions(name: str, before: Any, after: Any) -> str:
         # the same number in another store, or bytes in another format
         was, now = (f"{text} ({each['content']})" for text, each in ((was, before), (now, after)))
     return " is in another format" if was == now else f": {asset}{was} -> {now}"
+
+
+def _read_version(shown: Any) -> Mapping[str, Any]:
+    if isinstance(shown, Mapping):
+        return shown
+    named = _NAMED.fullmatch(str(shown))
+    if named is None:
+        return {"asset": None, "content": str(shown)}
+    asset = None if named["asset"] == "None" else named["asset"]
+    return {"asset": asset, "version": int(named["version"]) if named["version"] else None, "content": named["content"]}
 
 
 def _say_partitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

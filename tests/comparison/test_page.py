@@ -15,7 +15,7 @@ from tests.comparison.shop import move, train
 from tests.definitions.lab import Lab
 
 HOSTILE = "<script>alert('x')</script>\"'><img src=http://x onerror=alert(1)>"
-VOID = {"meta", "img", "br", "hr", "input", "link"}
+VOID = {"meta", "img", "br", "hr", "input", "link", "wbr"}
 
 
 class Page(HTMLParser):
@@ -147,6 +147,19 @@ def test_is_accessible(trained: Lab) -> None:
     assert "Compared: v2 0.8, v4 0.857143." in found.texts["desc"][2]
     assert found.count("html", lang="en") == 1
     assert all(attributes.get("scope") in ("col", "row") for tag, attributes in found.elements if tag == "th")
+
+
+def test_a_long_name_breaks_at_dots_and_underscores_only(lab: Lab) -> None:
+    for value in (0.5, 0.75):
+
+        @ml_asset
+        def model() -> dict[str, float]:
+            return {"mean_absolute<b>.per__hour": value, "x" * 70: value}  # noqa: B023 -- runs before the next
+
+        lab.run(model)
+    text = compare("model", "v1", "v2", store=lab.store()).to_html()
+    assert '<span class="name">mean_<wbr>absolute&lt;b&gt;.<wbr>per__<wbr>hour</span>' in text
+    assert f"{'x' * 32}<wbr>{'x' * 32}<wbr>{'x' * 6}<" in text, "or the numbers beside it would be out of sight"
 
 
 def test_shows_code_line_by_line(trained: Lab) -> None:

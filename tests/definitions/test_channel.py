@@ -11,6 +11,7 @@ import pytest
 from mlrepro import Metric, Promoted, ReproStore, approve, channel, load, ml_asset, promote, release, rollback
 from mlrepro.catalog.channels import ChannelName, entries_of, newest_entry
 from mlrepro.errors import AssetDefinitionError, ChannelError, ConditionError, VersionNameError
+from mlrepro.store import open_store
 from tests.definitions.lab import Lab, Outcome
 
 PRODUCTION = ChannelName(("slope",), "production")
@@ -346,3 +347,12 @@ def test_a_step_that_needs_what_is_served_before_anything_was(lab: Lab) -> None:
     done = lab.run(dg.AssetSpec(["slope", "production"]), predictions, raise_on_error=False)
     assert not done.success
     assert "slope/production has no version in the store" in why_it_failed(done, "predictions")
+
+
+def test_a_team_that_may_read_another_scope_gets_what_that_serves(lab: Lab) -> None:
+    train(lab, channel("production", slope), 0.5)
+    theirs = open_store(lab.url, scope="research", read_scopes=("shared", "default"))
+    assert load("slope@production", store=theirs) == 0.5
+    with pytest.raises(ChannelError, match="slope/production serves nothing"):
+        rollback("slope", channel="production", store=theirs)  # it is not theirs to move
+    assert served(lab) == 0.5

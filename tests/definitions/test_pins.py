@@ -40,6 +40,9 @@ def test_a_pin_holds_until_it_is_released(lab: Lab) -> None:
     assert "pinned at v1 by ana" in held.metadata("features")["mlrepro/pinned"]
     assert "four is odd" in held.metadata("features")["mlrepro/pinned"]
 
+    first, *_, again = reversed(versions("features", store=lab.store()))
+    assert again.input_hash == first.input_hash  # it says what went into it, not what would have
+
     release("features", store=lab.store())
     assert run(lab, 5).value("total") == 10
 

@@ -1,4 +1,7 @@
-from mlrepro.versioning import Change, Evidence, differences
+from typing import get_args
+
+from mlrepro.versioning import Change, Evidence, differences, say, sentence
+from mlrepro.versioning.difference import Kind
 
 
 def source(name: str, text: str, line: int = 1) -> dict[str, object]:
@@ -58,6 +61,55 @@ def test_config_inputs_seed_environment_libraries_and_metrics() -> None:
         Change("library", "numpy", "2.0", "2.1"),
         Change("metric", "auc", 0.5, 0.75),
     ]
+
+
+def test_every_difference_can_be_said() -> None:
+    def record(number: int, **more: object) -> dict[str, object]:
+        return {
+            "config": {"model": {"C": float(number)}},
+            "inputs": {
+                "x": {"asset": "team/x", "content_hash": str(number) * 64, "version": number},
+                "y": {"asset": f"y{number}", "content_hash": "a" * 64, "version": 1},
+                "other": {"asset": "prices", "content_hash": "b" * 64, "version": number},
+                "file": {"asset": "file", "data_version": f"etag {number}"},
+                "read": {"asset": None, "content_hash": str(number) * 64},
+                "days": {"asset": "days", "content_hash": {"mon": str(number) * 64}},
+                "(asset) table": {"asset": "table", "data_version": f"{number}"},
+            },
+            "seed": number,
+            "partitions": [f"2026-01-0{number}"],
+            "environment": {"python": f"3.1{number}", "platform": f"linux {number}"},
+            "key_parts": {
+                "resources": {"db": number},
+                "outputs": {"result": {"type": None, "format": f"f{number}"}},
+                "inputs": {"x": {"loaded_as": f"l{number}", "content": "c", "code": {"m:f": number}}},
+                "code_version": f"{number}",
+                "salt": number,
+                "surroundings": {"run_tags": number},
+                "ignore_config": [number],
+            },
+            **more,
+        }
+
+    gone = {"asset": "gone", "content_hash": "d" * 64, "version": 1}
+    old = record(1)
+    old["inputs"] = {**record(1)["inputs"], "gone": gone}  # type: ignore[dict-item]
+    before = Evidence(old, [source("m:f", "def f(): 1")], "numpy==1.0", {"auc": 0.5})
+    after = Evidence(record(2), [source("m:f", "def f(): 2")], "numpy==2.0", {"auc": 0.75})
+    said = {(change.kind, change.name): say(change) for change in differences(before, after)}
+    assert {name: text for (kind, name), text in said.items() if kind == "input"} == {
+        "x": "input x: v1 -> v2",
+        "y": "input y: y1 v1 -> y2 v1",
+        "other": "input other: prices v1 -> v2",
+        "file": "input file: etag 1 -> etag 2",
+        "read": f"input read: {'1' * 12} -> {'2' * 12}",
+        "days": f"input days: {{'mon': '{'1' * 64}'}} -> {{'mon': '{'2' * 64}'}}",
+        "(asset) table": "upstream table: 1 -> 2",
+        "gone": "input gone is gone",
+    }
+    assert said["metric", "auc"] == "auc 0.5 -> 0.75"
+    assert {kind for kind, _ in said} == set(get_args(Kind)) - {"dependency"}
+    assert sentence(differences(before, after)).startswith("`f()` in m.py changed; config model.C: 1.0 -> 2.0; and ")
 
 
 def test_json_leaves_out_what_does_not_apply() -> None:
