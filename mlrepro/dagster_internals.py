@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 # Which version of an input an event was made from: the tag's name has changed once already.
-from dagster._core.definitions.data_version import read_input_data_version_from_tags
+from dagster._core.definitions.data_version import INPUT_DATA_VERSION_TAG_PREFIX, read_input_data_version_from_tags
 
 # The parameters of a function that Dagster takes as inputs: the rule (context first, config, resources by
 # annotation) must be Dagster's own, or `@ml_asset` and `@asset` would disagree about a signature.
@@ -75,6 +75,7 @@ __all__ = [
     "named_as_input",
     "newest_checks",
     "read_input_data_version_from_tags",
+    "read_inputs_from_tags",
     "repository_of",
     "resolve_dagster_type",
     "resource_parameters",
@@ -126,6 +127,12 @@ def named_as_input(data_version: str) -> set[str]:
     Of a partitioned input Dagster names the hash of all partitions' versions, even if there is one.
     """
     return {data_version, hashlib.sha256(data_version.encode()).hexdigest()}
+
+
+def read_inputs_from_tags(tags: Mapping[str, str]) -> list[dg.AssetKey]:
+    """The assets that an event names as those that it was made from."""
+    prefix = f"{INPUT_DATA_VERSION_TAG_PREFIX}/"
+    return [dg.AssetKey.from_user_string(tag.removeprefix(prefix)) for tag in sorted(tags) if tag.startswith(prefix)]
 
 
 def latest_check(

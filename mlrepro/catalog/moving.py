@@ -29,6 +29,9 @@ from mlrepro.errors import (
 )
 from mlrepro.store import Entry, Store
 
+AS_BEFORE = ""
+"""Stands for the path that what is served was written to before."""
+
 
 @dataclass(frozen=True)
 class Mover:
@@ -55,7 +58,7 @@ def promote(
     *,
     gates: Sequence[Mapping[str, Any]] = (),
     metrics: Mapping[str, float] | None = None,
-    export: str | None = None,
+    export: str | None = AS_BEFORE,
 ) -> ChannelEntry | None:
     """Point a channel to a version. What it serves is kept in the own scope from then on.
 
@@ -66,7 +69,7 @@ def promote(
         mover: Who says so.
         gates: What each gate said.
         metrics: What is known of the version: a later one is compared with it. What is not a number is left out.
-        export: Where what is served is written to. Default: where it was before.
+        export: Where what is served is written to, None for nowhere. Default: where it was before.
 
     Returns:
         The new entry; None if the channel serves this content already.
@@ -93,7 +96,7 @@ def promote(
             gates=tuple(gates),
             metrics=_numbers(metrics),
             proposed=None,
-            export=export or (newest.export if newest else None),
+            export=_path(newest, export),
         )
 
     return _append(store, name, make)
@@ -108,7 +111,7 @@ def propose(
     gates: Sequence[Mapping[str, Any]] = (),
     metrics: Mapping[str, float] | None = None,
     approvers: Sequence[str] = (),
-    export: str | None = None,
+    export: str | None = AS_BEFORE,
 ) -> ChannelEntry | None:
     """Have a version wait for approval; the channel goes on serving what it serves.
 
@@ -120,7 +123,7 @@ def propose(
         gates: What each gate said.
         metrics: What is known of the version. What is not a number is left out.
         approvers: Who may approve it; empty for anybody.
-        export: Where what is served is written to. Default: where it was before.
+        export: Where what is served is written to, None for nowhere. Default: where it was before.
 
     Returns:
         The new entry; None if the version waits already, or is served.
@@ -145,7 +148,7 @@ def propose(
             proposed_metrics=_numbers(metrics),
             approvers=tuple(approvers),
             gates=tuple(gates),
-            export=export or (newest.export if newest else None),
+            export=_path(newest, export),
         )
 
     return _append(store, name, make)
@@ -262,6 +265,12 @@ def release(store: Store, name: ChannelName, number: int, mover: Mover) -> Chann
     entry = _append(store, name, make)
     assert entry is not None, "a release always appends"
     return entry
+
+
+def _path(newest: ChannelEntry | None, export: str | None) -> str | None:
+    if export != AS_BEFORE:
+        return export
+    return newest.export if newest is not None else None
 
 
 def check_quarantine(newest: ChannelEntry | None, name: ChannelName, version: Version) -> None:

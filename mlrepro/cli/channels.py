@@ -206,12 +206,13 @@ def history_command(where: Where, asset: str, channel: str | None, partition: st
         return
     click.echo(tabulate([_row(each) for each in entries], headers="keys"))
     newest = entries[0]
+    key = VersionName(parsed.asset, None)
+    options = f"--channel {channel}" + (f" -p {partition}" if partition is not None else "")
     if newest.proposed is not None:
-        click.echo(f"\nv{newest.proposed.number} waits for approval: mlrepro approve {asset} --channel {channel}")
+        click.echo(f"\nv{newest.proposed.number} waits for approval: mlrepro approve {key} {options}")
     for why in newest.quarantined.values():
-        click.echo(
-            f"\nv{why.get('version')} is quarantined: mlrepro release {asset}@v{why.get('version')} --channel {channel}"
-        )
+        number = why.get("version")
+        click.echo(f"\nv{number} is quarantined: mlrepro release {key}@v{number} {options}")
 
 
 @app.command("pins")

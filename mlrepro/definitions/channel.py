@@ -1,7 +1,7 @@
 """`channel`: a named pointer to an asset's versions, as an asset of its own that stands between it and who uses it."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,15 @@ def channel(
     """
     check_channel_name(name)
     key, partitions = _model(model)
+    if isinstance(gates, str) or not isinstance(gates, Iterable):
+        raise ConditionError(f"channel {name!r}: gates takes a list, such as [Metric('evaluation', 'auc') >= 0.8]")
     asked = tuple(as_gate(gate) for gate in gates)
     if on_failure not in ("fail", "skip"):
         raise ConditionError(f"channel {name!r}: on_failure is 'fail' or 'skip', not {on_failure!r}")
     if isinstance(approval, str):
         raise ConditionError(f"channel {name!r}: approval takes True, or a list of names such as [{approval!r}]")
+    if not isinstance(approval, bool) and not approval:
+        raise ConditionError(f"channel {name!r}: approval has no name of who may approve: True lets anybody")
     arguments = dict(asset_arguments)
     partitions = arguments.pop("partitions_def", partitions)
     read = dict.fromkeys(each for gate in asked for each in gate.assets if each != key)

@@ -22,7 +22,7 @@ def ml_definitions(
 
     Whatever you give is left as it is. The IO manager is filled in where ``resources`` has none, and the executor where
     there is none: Dagster's default, behind `cache_first`. The jobs ``rollback``, ``promote`` and ``release``, which
-    move channels and pins, are added unless there are jobs of these names. Each piece can be used alone as well:
+    move channels and pins, are added unless there are jobs or assets of these names. Each piece can be used alone too:
     ``Definitions(resources={"io_manager": InputHashIOManager()}, executor=cache_first(...), jobs=channel_jobs())``.
 
     Args:
@@ -43,7 +43,12 @@ def ml_definitions(
     filled.setdefault("io_manager", InputHashIOManager(store=store))
     given = list(definitions.pop("jobs", None) or ())
     names = {getattr(job, "name", None) for job in given}
-    jobs = [job for job in channel_jobs(definitions.get("assets") or ()) if job.name not in names]
+    assets = list(definitions.get("assets") or ())
+    # Dagster takes an asset's function and a job of one name for two definitions of the same
+    names |= {each.node_def.name for each in assets if isinstance(each, dg.AssetsDefinition) and each.is_executable}
+    jobs = [job for job in channel_jobs(assets) if job.name not in names]
+    if assets:
+        definitions["assets"] = assets  # it may have been a generator
     return dg.Definitions(
         resources=filled, executor=executor or default_executor(), jobs=[*given, *jobs], **definitions
     )

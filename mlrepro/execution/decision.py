@@ -5,8 +5,9 @@ from typing import Any
 
 from mlrepro.catalog.pins import Pinned
 from mlrepro.errors import StoreError
+from mlrepro.execution.exporting import is_exported
 from mlrepro.execution.pinned import pinned
-from mlrepro.execution.served import served
+from mlrepro.execution.served import pointer_of, served
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.lookup import Hit, Miss, declined, look_up
@@ -43,7 +44,7 @@ def decide(
     if (found := _pinned(outputs, store, key, held)) is not None:
         return found
     if isinstance(outputs.computation, Promotion):
-        return served(outputs, store, key)
+        return _served(outputs, outputs.computation, store, key)
     if (not_looked := reason_not_to_look(outputs)) is not None:
         return not_looked
     found = look_up(
@@ -65,6 +66,13 @@ def reason_not_to_look(outputs: StepOutputs) -> Miss | None:
     if len(outputs.selected()) < len(outputs.assets()):
         return Miss("only some of its outputs were selected")
     return declined(outputs.computation.cache, _mode(outputs))
+
+
+def _served(outputs: StepOutputs, promotion: Promotion, store: Store, key: StepKey) -> Hit | Miss:
+    found = served(outputs, store, key)
+    if isinstance(found, Hit) and promotion.export and not is_exported(pointer_of(found), promotion.export):
+        return Miss(f"what is served is not written to {promotion.export} yet")
+    return found
 
 
 def _pinned(outputs: StepOutputs, store: Store, key: StepKey, held: Pinned | None) -> Hit | Miss | None:

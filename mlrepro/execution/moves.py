@@ -2,13 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 import dagster as dg
 from dagster._core.instance.config import is_dagster_home_set
 
 from mlrepro.catalog import find_store, moving
-from mlrepro.catalog.channels import ChannelEntry, ChannelName, Pointer, channels_of, newest_entry
+from mlrepro.catalog.channels import (
+    ChannelEntry,
+    ChannelName,
+    Pointer,
+    channels_of,
+    entries_of,
+    newest_entry,
+    no_such_channel,
+)
 from mlrepro.catalog.history import find_number
 from mlrepro.catalog.moving import Mover
 from mlrepro.catalog.names import VersionName, check_channel_name, parse_version_name
@@ -23,6 +32,9 @@ from mlrepro.execution.promoting import own_metrics
 from mlrepro.io_managers.facts import PREFIX
 from mlrepro.io_managers.provenance import launched_by
 from mlrepro.store import Store
+
+_RECENT = 10
+"""How many entries back a run looks for what it did before it was started again."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +135,17 @@ class Scene:
         self, asset: str, channel: str | None, to: int | None, partition: str | None, expected: int | None
     ) -> Moved:
         """Take a channel, or an asset without one, back to an earlier version."""
+        if (number := parse_version_name(asset).number) is not None:
+            raise VersionNameError(
+                f"{asset} names a version, and it is not said whether to go back to it or from it: name the asset"
+                f" alone, and where to go back to with --to v{number} (the field `to` of the job)"
+            )
         name = self.channel_named(asset, channel, partition)
         if name is None:
             return self._pin(parse_version_name(asset).asset, to, partition)
         self._check_downstream(dg.AssetKey(name.key))
-        newest = newest_entry(self.store, name)
-        if newest is not None and newest.kind == "rollback" and newest.run_id in self.retry_of:
-            return self._served(newest)
+        if (done := self._done_before(name, "rollback")) is not None:
+            return self._served(done)
         return self._served(moving.roll_back(self.store, name, self.mover, to=to, expected=expected))
 
     def promote(self, asset: str, channel: str, partition: str | None) -> Moved:
@@ -139,20 +155,30 @@ class Scene:
         version = find_number(self.store, parsed.asset, partition, parsed.number)
         if parsed.channel is not None:
             source = newest_entry(self.store, ChannelName(parsed.asset, parsed.channel, partition))
-            pointer = source.after if source else None
-            version = find_number(self.store, parsed.asset, partition, pointer.number) if pointer else None
+            if source is None or source.after is None:
+                raise no_such_channel(self.store, ChannelName(parsed.asset, parsed.channel, partition))
+            version = find_number(self.store, parsed.asset, partition, source.after.number)
         if version is None:
             raise unknown_version(self.store, parsed, partition)
         self._check_downstream(dg.AssetKey(name.key))
+        if (done := self._done_before(name, "promotion")) is not None:
+            return self._served(done)
+        others = sorted({each.channel for each in channels_of(self.store, name.asset)} - {name.channel})
         entry = moving.promote(self.store, name, version, self.mover, metrics=own_metrics(version))
         if entry is None:
             raise ChannelError(f"{name} serves the content of v{version.number} already")
-        return self._served(entry)
+        moved = self._served(entry)
+        if entry.number > 1 or not others:
+            return moved
+        # nothing in the store tells a new channel from one that is misspelt
+        return replace(moved, note=f"{name} is a new channel; there was {', '.join(others)} before")
 
     def approve(self, asset: str, channel: str, number: int | None, partition: str | None) -> Moved:
         """Promote the version that waits for approval."""
         name = ChannelName(parse_version_name(asset).asset, check_channel_name(channel), partition)
         self._check_downstream(dg.AssetKey(name.key))
+        if (done := self._done_before(name, "promotion")) is not None:
+            return self._served(done)
         return self._served(moving.approve(self.store, name, number, self.mover))
 
     def release(self, asset: str, channel: str | None, partition: str | None) -> Moved:
@@ -178,10 +204,17 @@ class Scene:
     def channel_named(self, asset: str, channel: str | None, partition: str | None) -> ChannelName | None:
         """Find the channel that is meant: by its name, as ``asset@channel``, or by the key of its own asset."""
         parsed = parse_version_name(asset)
+        if channel is not None and parsed.channel not in (None, channel):
+            raise VersionNameError(f"{asset} names the channel {parsed.channel}, and not {channel}: name one of them")
         if channel is None and parsed.channel is None:
             name = ChannelName(parsed.asset[:-1], parsed.asset[-1], partition)
             return name if name.asset and newest_entry(self.store, name) is not None else None
         return ChannelName(parsed.asset, check_channel_name(channel or str(parsed.channel)), partition)
+
+    def _done_before(self, name: ChannelName, kind: str) -> ChannelEntry | None:
+        """The channel's newest entry, where this very run, or one that it repeats, has moved it already."""
+        recent = list(islice(entries_of(self.store, name), _RECENT)) if self.retry_of else []
+        return recent[0] if any(each.kind == kind and each.run_id in self.retry_of for each in recent) else None
 
     def _pin(self, asset: tuple[str, ...], to: int | None, partition: str | None) -> Moved:
         key = dg.AssetKey(asset)

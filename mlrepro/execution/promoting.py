@@ -13,8 +13,8 @@ from mlrepro.catalog.names import VersionName
 from mlrepro.dagster_internals import StepExecutionContext, StepOutputHandle, current_execution_context, repository_of
 from mlrepro.errors import ChannelError, UnknownVersionError
 from mlrepro.execution.channel_facts import entry_facts, gates_table
-from mlrepro.execution.exporting import export_served
-from mlrepro.execution.served import candidate_of, channel_of, served, standing
+from mlrepro.execution.exporting import export, export_served, is_exported
+from mlrepro.execution.served import candidate_of, channel_of, pointer_of, served, standing
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.commit import append_versions
 from mlrepro.io_managers.computation import attach
@@ -80,6 +80,9 @@ class PromotionRun:
             yield self._event(outputs, decided.after.data_version, entry_facts(store, decided))
         elif isinstance(decided, Hit):
             self.step_context.log.info(decided.said)
+            pointer = pointer_of(decided)
+            if self.promotion.export and not is_exported(pointer, self.promotion.export):
+                export(store, name, pointer, self.promotion.export)
             (output,) = decided.record["outputs"].values()
             version = append_versions(self.step_context, store, key, decided.record)[next(iter(outputs.assets()))]
             yield self._event(outputs, output["data_version"], hit_facts(key, decided, output, version))
@@ -94,6 +97,9 @@ class PromotionRun:
             # the same content under another data version, which the data version alone did not tell
             if Pointer.to(version).is_same(entry.after):
                 return standing(outputs, store, entry, f"{name} serves the content of v{version.number} already")
+            if entry.after.number > version.number:  # another run was faster, with a newer one
+                said = f"{name} serves v{entry.after.number}, which is newer than v{version.number}"
+                return standing(outputs, store, entry, said)
             if (why := entry.quarantined_like(version)) is not None:
                 return standing(outputs, store, entry, f"{name} stays at v{entry.after.number}: {why}")
         verdicts = self._verdicts(name, version, entry)
@@ -104,16 +110,25 @@ class PromotionRun:
         if failed:
             self._refuse(f"{candidate} is not promoted, {stays}: {'; '.join(failed)}", gates)
             return None
+        if _number(newest_entry(store, name)) != _number(entry):
+            # what the gates said is about a channel that has moved since
+            return self._decided(outputs, store, key, name)
         metrics = self._metrics(verdicts, version)
         tags = dict(self.step_context.dagster_run.tags)
         reason = "all gates passed" if gates else "newest version"
         mover = Mover(launched_by(tags), reason, self.step_context.run_id)
         if self.promotion.approval:
             approvers = self.promotion.approvers
-            proposal = propose(store, name, version, mover, gates=gates, metrics=metrics, approvers=approvers)
+            to = self.promotion.export
+            proposal = propose(
+                store, name, version, mover, gates=gates, metrics=metrics, approvers=approvers, export=to
+            )
             said = f"{candidate} waits for approval, {stays}: mlrepro approve {candidate} --channel {name.channel}"
-            if proposal is not None and proposal.after is not None:
-                return standing(outputs, store, proposal, said)
+            if name.partition is not None:
+                said += f" -p {name.partition}"
+            present = proposal or newest_entry(store, name)
+            if present is not None and present.after is not None:
+                return standing(outputs, store, present, said)
             self.step_context.log.warning(said)
             return None
         promote(store, name, version, mover, gates=gates, metrics=metrics, export=self.promotion.export)
@@ -126,6 +141,7 @@ class PromotionRun:
         data_version = candidate_of(key, name)
         version = find_version(store, name.asset, name.partition, data_version) if data_version else None
         if version is None:
+            self._check_partitions(name)
             asset = VersionName(name.asset, None)
             at = f" with data version {data_version[:12]}" if data_version else ""
             raise UnknownVersionError(
@@ -133,6 +149,20 @@ class PromotionRun:
                 " InputHashIOManager first"
             )
         return version
+
+    def _check_partitions(self, name: ChannelName) -> None:
+        """A channel of a model that is given by name has the partitions that it is told to have."""
+        graph, model = self._graph(), dg.AssetKey(name.asset)
+        if not graph.has(model):
+            return
+        theirs, ours = graph.get(model).partitions_def, graph.get(dg.AssetKey(name.key)).partitions_def
+        # of a model in another code location nothing is known
+        if theirs != ours and (theirs is not None or graph.get(model).is_materializable):
+            raise ChannelError(
+                f"{dg.AssetKey(name.key).to_user_string()} has {_partitions(ours)}, and"
+                f" {model.to_user_string()} has {_partitions(theirs)}: give the channel the same,"
+                " channel(..., partitions_def=...)"
+            )
 
     def _verdicts(
         self, name: ChannelName, version: Version, entry: ChannelEntry | None
@@ -178,6 +208,14 @@ class PromotionRun:
                 " ml_definitions, or name the right one with io_manager_key=..."
             )
         return manager.open_store(self.step_context.instance)
+
+
+def _number(entry: ChannelEntry | None) -> int:
+    return entry.number if entry is not None else 0
+
+
+def _partitions(partitions: Any) -> str:
+    return "no partitions" if partitions is None else str(partitions)
 
 
 def own_metrics(version: Version) -> dict[str, float]:

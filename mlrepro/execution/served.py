@@ -5,11 +5,12 @@ from typing import Any
 
 import dagster as dg
 
-from mlrepro.catalog.channels import ChannelEntry, ChannelName, newest_entry
+from mlrepro.catalog.channels import ChannelEntry, ChannelName, Pointer, newest_entry
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.lookup import Hit, Miss
-from mlrepro.store import Store
+from mlrepro.io_managers.promotion import Promotion
+from mlrepro.store import Store, StoredValue
 
 
 def channel_of(outputs: StepOutputs, key: StepKey) -> ChannelName:
@@ -48,7 +49,9 @@ def served(outputs: StepOutputs, store: Store, key: StepKey) -> Hit | Miss:
         if candidate == why.get("data_version"):
             held = f"v{why.get('version')} is quarantined since {why.get('who')} rolled back from it"
             return standing(outputs, store, entry, f"{stays}: {held}")
-    if entry.proposed is not None and candidate == entry.proposed.data_version:
+    # whoever takes the approval out of the channel's definition has the gates alone decide
+    waits = isinstance(outputs.computation, Promotion) and outputs.computation.approval
+    if waits and entry.proposed is not None and candidate == entry.proposed.data_version:
         return standing(outputs, store, entry, f"{stays}: v{entry.proposed.number} waits for approval")
     return Miss(f"a new version of {dg.AssetKey(name.asset).to_user_string()} is to be judged")
 
@@ -57,6 +60,12 @@ def standing(outputs: StepOutputs, store: Store, entry: ChannelEntry, said: str)
     """What a channel serves, as the hit that its step replays."""
     assert entry.after is not None, "asked for by who knows that it serves something"
     return Hit(_record(outputs, entry), store.scope, kind="served", said=said)
+
+
+def pointer_of(hit: Hit) -> Pointer:
+    """What the channel serves that a hit stands for."""
+    (output,) = hit.record["outputs"].values()
+    return Pointer(output["points_to"], output["data_version"], StoredValue.from_json(output["stored"]), None)
 
 
 def _record(outputs: StepOutputs, entry: ChannelEntry) -> dict[str, Any]:

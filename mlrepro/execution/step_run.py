@@ -307,6 +307,10 @@ class StepRun:
             raise NothingToVerifyError(
                 f"there is no result to compare with under the present code, config and inputs: {found.reason}"
             )
+        if found.kind == "pinned":
+            raise NothingToVerifyError(
+                f"{found.said}. What its code gives now is not to be that version: release it first"
+            )
         events = list(self._call(self._loaded()))
         computed = {output.name: output for event in events if (output := self.outputs.read(event)) is not None}
         recorded = found.record["outputs"]

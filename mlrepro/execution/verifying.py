@@ -13,6 +13,7 @@ from mlrepro.errors import AssetDefinitionError, MlreproError, NondeterminismErr
 from mlrepro.execution.loading import definitions_in, one_line
 from mlrepro.execution.run_config import run_config_from
 from mlrepro.io_managers.modes import VERIFY_TAG
+from mlrepro.io_managers.promotion import CHANNEL
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def verify(
     graph = found.resolve_asset_graph()
     if key not in graph.materializable_asset_keys:
         raise AssetDefinitionError(f"the definitions have no asset {asset} that can be computed")
+    if CHANNEL in graph.get(key).metadata:
+        raise AssetDefinitionError(f"{asset} is a channel, which computes nothing: verify the asset that it is about")
     _check_partition(asset, graph.get(key).partitions_def, partition)
     run_config = run_config_from(config)
     job = found.resolve_implicit_global_asset_job_def()

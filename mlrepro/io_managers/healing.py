@@ -6,7 +6,7 @@ from mlrepro.dagster_internals import StepExecutionContext, repository_of
 from mlrepro.errors import StoreError
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.deferred import UpstreamVersion
-from mlrepro.io_managers.promotion import Promotion
+from mlrepro.io_managers.promotion import CHANNEL, Promotion
 from mlrepro.io_managers.upstream import step_of
 
 HEALS_TAG = "mlrepro/heals"
@@ -28,8 +28,15 @@ def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreEr
         BlobDamagedError: Likewise.
     """
     key = dg.AssetKey.from_user_string(version.asset)
-    advice = f"{version.asset} v{version.number} can't be loaded: {cause}. Materialize {version.asset} again"
     step_context = step_of(context)
+    what_to_do = f"Materialize {version.asset} again"
+    if step_context is not None and _is_channel(step_context, key):
+        model = dg.AssetKey(key.path[:-1]).to_user_string()
+        what_to_do = (
+            f"Compute {model} again as v{version.number} was (mlrepro show {model}@v{version.number}), or have the"
+            f" channel serve another version (mlrepro promote {model}@v... --channel {key.path[-1]})"
+        )
+    advice = f"{version.asset} v{version.number} can't be loaded: {cause}. {what_to_do}"
     if step_context is None:  # a value loaded outside of a run
         raise type(cause)(advice) from cause
     if HEALS_TAG in step_context.dagster_run.tags:
@@ -46,6 +53,11 @@ def recompute(context: dg.InputContext, version: UpstreamVersion, cause: StoreEr
     )
     if not result.success:
         raise type(cause)(f"{advice}: computing it in run {result.run_id} failed") from cause
+
+
+def _is_channel(step_context: StepExecutionContext, key: dg.AssetKey) -> bool:
+    graph = step_context.job_def.asset_layer.asset_graph
+    return graph.has(key) and CHANNEL in graph.get(key).metadata
 
 
 def _job(step_context: StepExecutionContext, key: dg.AssetKey) -> dg.JobDefinition | None:

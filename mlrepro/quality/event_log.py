@@ -1,6 +1,6 @@
 """What the event log knows of an asset, and which version of the model it belongs to. Reads the newest events only."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -12,6 +12,7 @@ from mlrepro.dagster_internals import (
     named_as_input,
     newest_checks,
     read_input_data_version_from_tags,
+    read_inputs_from_tags,
 )
 from mlrepro.quality.reading import event_of
 
@@ -69,7 +70,7 @@ class EventLog:
             asset, asset_partitions=None if partition is None else [partition], after_storage_id=after
         )
         found = list(self.instance.fetch_materializations(wanted, limit=limit).records)
-        if not (self.graph is not None and self.graph.has(asset) and self.graph.get(asset).is_materializable):
+        if not self.made_here(asset):
             found += self.instance.fetch_observations(wanted, limit=limit).records
             found.sort(key=lambda record: record.storage_id, reverse=True)
         if self.partition is not None and not self.knows(asset):
@@ -140,9 +141,7 @@ class EventLog:
         if (named := read_input_data_version_from_tags(tags, ancestor)) is not None:
             return {named.value}
         found: set[str] = set()
-        if self.graph is None or not self.graph.has(asset):
-            return found
-        for parent in self.graph.get(asset).parent_keys & between:
+        for parent in self._parents(asset, tags, between):
             used = read_input_data_version_from_tags(tags, parent)
             if used is None:
                 continue
@@ -154,6 +153,22 @@ class EventLog:
                     known[step] = self._versions(ancestor, parent, made, between, known)
             found |= known[step]
         return found
+
+    def _parents(
+        self, asset: dg.AssetKey, tags: Mapping[str, str], between: frozenset[dg.AssetKey]
+    ) -> Collection[dg.AssetKey]:
+        """What an asset was made from, as far as it can lead to the ancestor."""
+        if self.made_here(asset):
+            assert self.graph is not None, "nothing is made where no graph is known"
+            parents: frozenset[dg.AssetKey] = self.graph.get(asset).parent_keys & between
+            return parents
+        # another code location's asset: what it depends on is told by its events alone
+        named = read_inputs_from_tags(tags)
+        return [parent for parent in named if parent in between or not self.made_here(parent)]
+
+    def made_here(self, asset: dg.AssetKey) -> bool:
+        """Whether the code location at hand makes an asset, rather than another one."""
+        return self.graph is not None and self.graph.has(asset) and self.graph.get(asset).is_materializable
 
     def _made(self, asset: dg.AssetKey, data_version: str, tags: Mapping[str, str]) -> dg.EventLogEntry | None:
         """The newest event of an asset with a data version, else the one that its consumer's tags point to."""

@@ -116,7 +116,8 @@ class View:
     def is_of_version(self, asset: dg.AssetKey, entry: dg.EventLogEntry) -> bool | None:
         """Whether an asset's event was made of the version at hand; None if that can't be told.
 
-        An asset that has nothing to do with the model always is. For a sensor so is one whose events don't tell:
+        An asset that has nothing to do with the model always is. One of another code location goes by what its events
+        name. For a sensor so is one whose events don't tell:
         what is reported from outside has its time alone.
         """
         asset = self.log.actual(asset)
@@ -127,9 +128,9 @@ class View:
         if asset == self.model:
             return (entry.tags or {}).get(DATA_VERSION_TAG) in versions
         ancestor = self._ancestor(asset)
-        if ancestor is None:
+        made_of = self.log.versions_of(ancestor, asset, entry) if ancestor else self._named_abroad(asset, entry)
+        if ancestor is None and not made_of:
             return True
-        made_of = self.log.versions_of(ancestor, asset, entry)
         if not made_of:
             return None if self.candidate is not None else True
         return made_of <= {name for version in versions for name in named_as_input(version)}
@@ -209,6 +210,14 @@ class View:
                 f" {', '.join(there[:12]) or 'no numbers'}"
             )
         return [reading.numbers[metric.name] for reading in readings if metric.name in reading.numbers]
+
+    def _named_abroad(self, asset: dg.AssetKey, entry: dg.EventLogEntry) -> set[str]:
+        """What the events of another code location's asset say that it was made of; empty if they don't tell."""
+        if self.log.made_here(asset):
+            return set()
+        channel = dg.AssetKey(list(self.channel.name.key)) if self.channel and self.candidate is None else None
+        of_channel = self.log.versions_of(channel, asset, entry) if channel else set()
+        return of_channel or self.log.versions_of(self.model, asset, entry)
 
     def _ancestor(self, asset: dg.AssetKey) -> dg.AssetKey | None:
         """The asset whose version tells what an asset was made of: the channel or the model; None for an outsider."""

@@ -67,6 +67,9 @@ def work(store: Store, act: Act, name: str, until: float, reports: Path) -> None
                 done = act(store, choice, Mover(f"process {name}", reason))
             except ChannelError:
                 done = None
+            except Exception as error:
+                report.write(json.dumps([reason, repr(error)]).encode() + b"\n")
+                raise
             report.write(json.dumps([reason, done]).encode() + b"\n")
 
 
@@ -115,8 +118,9 @@ def crowd(store: Store, act: Act, reports: Path, *, size: int, seconds: float, k
         living.append(begin())
     for process in living:
         process.join()
-        assert process.exitcode == 0
     told = [json.loads(line) for path in reports.iterdir() for line in path.read_bytes().splitlines()]
+    assert [said for _, said in told if isinstance(said, str)] == []
+    assert {process.exitcode for process in living} == {0}
     return Crowd(
         {reason: number for reason, number in told if number is not None},
         {reason for reason, number in told if number is None},

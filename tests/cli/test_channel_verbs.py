@@ -58,6 +58,8 @@ def test_back_and_who_did_it(run: Run) -> None:
     assert lines[2].split()[0] == "4"
     assert all(word in lines[2] for word in ("rollback", "v3", "v2", "ana", "by hand", "AUC fell"))
     assert "v3 is quarantined: mlrepro release slope@v3 --channel production" in "\n".join(lines)
+    short = run("history", "slope@production").output
+    assert "v3 is quarantined: mlrepro release slope@v3 --channel production" in short  # to be typed as it stands
     entries = as_json(run("history", "slope@production", "--json"))
     assert [(each["entry"], each["from"] and each["from"]["version"], each["to"]["version"]) for each in entries] == [
         (4, 3, 2), (3, 2, 3), (2, 1, 2), (1, None, 1),

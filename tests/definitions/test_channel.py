@@ -8,7 +8,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlrepro import Metric, Promoted, ReproStore, approve, channel, load, ml_asset, promote, release, rollback
+from mlrepro import (
+    CheckPassed,
+    Metric,
+    Promoted,
+    ReproStore,
+    approve,
+    channel,
+    load,
+    ml_asset,
+    promote,
+    release,
+    rollback,
+)
 from mlrepro.catalog.channels import ChannelName, entries_of, newest_entry
 from mlrepro.errors import AssetDefinitionError, ChannelError, ConditionError, VersionNameError
 from mlrepro.store import open_store
@@ -356,3 +368,163 @@ def test_a_team_that_may_read_another_scope_gets_what_that_serves(lab: Lab) -> N
     with pytest.raises(ChannelError, match="slope/production serves nothing"):
         rollback("slope", channel="production", store=theirs)  # it is not theirs to move
     assert served(lab) == 0.5
+
+
+def test_what_is_approved_is_written_to_the_path_too(lab: Lab, tmp_path: Path) -> None:
+    production = channel("production", slope, approval=True, export=tmp_path / "slope.json")
+    train(lab, production, 0.5)
+    approve("slope", channel="production", store=lab.store(), instance=lab.instance)
+    assert (tmp_path / "slope.json").read_text() == "0.5"
+
+
+def test_without_the_approval_that_it_asked_for_the_gates_alone_decide(lab: Lab) -> None:
+    train(lab, channel("production", slope), 0.5)
+    train(lab, channel("production", slope, approval=True), 0.4)
+    assert served(lab) == 0.5
+    train(lab, channel("production", slope), 0.4)
+    assert served(lab) == 0.4
+
+
+def test_an_evaluation_of_another_code_location_counts_for_its_own_version(lab: Lab) -> None:
+    production = channel("production", slope, gates=[Metric("evaluation", "auc") >= 0.4])
+
+    @ml_asset
+    def score(slope: float) -> float:
+        return slope
+
+    @ml_asset(name="evaluation")
+    def of_the_score(score: float) -> dict[str, float]:
+        return {"auc": score}
+
+    for elsewhere in ([evaluation], [score, of_the_score]):
+        lab.run(slope, config={"slope": {"value": 0.5}})
+        lab.run(dg.AssetSpec("slope"), *elsewhere)
+        assert not lab.run(slope, production, config={"slope": {"value": 0.1}}, raise_on_error=False).success
+        lab.run(dg.AssetSpec("slope"), *elsewhere)
+        refused = lab.run(slope, production, config={"slope": {"value": 0.1}}, raise_on_error=False)
+        assert "evaluation.auc is 0.1" in why_it_failed(refused)
+
+
+def test_a_check_that_a_gate_asks_for_is_run_before_it(lab: Lab) -> None:
+    def checked(**options: Any) -> dg.AssetChecksDefinition:
+        @dg.asset_check(asset=slope, name="steep", **options)
+        def steep(slope: float) -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=slope > 0.2)
+
+        return steep
+
+    production = channel("production", slope, gates=[CheckPassed("slope", "steep")])
+    beside = lab.run(slope, production, asset_checks=[checked()], raise_on_error=False)
+    assert "Define it with blocking=True, so that a run has the channel wait for it" in why_it_failed(beside)
+    for value in (0.5, 0.4):
+        config = {"slope": {"value": value}}
+        lab.run(slope, production, asset_checks=[checked(blocking=True)], config=config)
+        assert served(lab) == value
+
+
+def test_a_channel_without_the_partitions_of_its_model_says_so(lab: Lab) -> None:
+    @ml_asset(partitions_def=dg.StaticPartitionsDefinition(["north", "south"]))
+    def regional() -> float:
+        return 0.5
+
+    lab.run(regional, partition="north")
+    done = lab.run(regional, channel("production", "regional"), select=["regional/production"], raise_on_error=False)
+    says = "regional/production has no partitions, and regional has 'north', 'south': give the channel the same"
+    assert says in why_it_failed(done, "regional__production")
+
+
+def test_what_a_channel_that_serves_nothing_would_promote(lab: Lab) -> None:
+    train(lab, channel("production", slope), 0.5)
+    with pytest.raises(ChannelError, match="slope/staging serves nothing"):
+        promote("slope@staging", channel="production", store=lab.store())
+
+
+def test_a_new_channel_is_told_from_those_that_there_are(lab: Lab) -> None:
+    train(lab, channel("production", slope), 0.5)
+    moved = promote("slope@v1", channel="prodction", store=lab.store(), instance=lab.instance)
+    assert moved.note == "slope/prodction is a new channel; there was production before"
+
+
+def test_a_rollback_does_not_guess_what_a_version_or_two_channels_mean(lab: Lab) -> None:
+    for value in (0.5, 0.4, 0.3):
+        train(lab, channel("production", slope), value)
+    for name in ("slope@v1", "slope@staging"):
+        with pytest.raises(VersionNameError, match=r"--to v1|names the channel staging, and not production"):
+            rollback(name, channel="production", store=lab.store())
+    assert served(lab) == 0.3
+
+
+def test_a_gate_alone_and_nobody_to_approve_are_refused_when_they_are_defined() -> None:
+    with pytest.raises(ConditionError, match="gates takes a list, such as"):
+        channel("production", slope, gates=Metric("evaluation", "auc") >= 0.3)  # type: ignore[arg-type]
+    with pytest.raises(ConditionError, match="approval has no name of who may approve"):
+        channel("production", slope, approval=[])
+
+
+def test_a_run_that_judges_slowly_does_not_undo_the_promotion_of_a_newer_version(lab: Lab) -> None:
+    asked = []
+
+    def slow(view: Any) -> bool:
+        asked.append(view.candidate.number)
+        if asked == [1, 2]:
+            lab.run(slope, config={"slope": {"value": 0.3}})
+            promote("slope@v3", channel="production", store=lab.store(), instance=lab.instance)
+        return True
+
+    production = channel("production", slope, gates=[slow])
+    train(lab, production, 0.5)
+    overtaken = train(lab, production, 0.4)
+    assert "which is newer than v2" in overtaken.metadata("slope/production")["mlrepro/served"]
+    assert served(lab) == 0.3
+
+
+def test_the_gates_are_asked_again_where_the_channel_moved_while_they_were(lab: Lab) -> None:
+    compared: list[int] = []
+
+    def slow(view: Any) -> bool | str:
+        compared.append(view.channel.after.number if view.channel else 0)
+        if compared == [0, 1, 2]:
+            rollback("slope", channel="production", store=lab.store(), instance=lab.instance)
+        return True
+
+    production = channel("production", slope, gates=[slow])
+    for value in (0.5, 0.4, 0.3):
+        train(lab, production, value)
+    assert compared == [0, 1, 2, 1]
+    assert served(lab) == 0.3
+
+
+def test_the_bytes_of_what_is_served_are_gone(lab: Lab) -> None:
+    production = channel("production", slope)
+    first = train(lab, production, 0.5)
+    lab.blob(first.data_version("slope")).unlink()
+    lost = train(lab, production, 0.5, select=["predictions"], tags={"mlrepro/cache": "refresh"})
+    assert "Compute slope again as v1 was (mlrepro show slope@v1)" in why_it_failed(lost, "predictions")
+
+
+def test_a_path_that_could_not_be_written_is_written_by_the_next_run(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "live"
+    folder.write_text("a file where the folder should be")
+    production = channel("production", slope, export=folder / "slope.json")
+    failed = train(lab, production, 0.5)
+    assert not failed.success
+    assert "serves v1 now, but that could not be written" in why_it_failed(failed)
+    folder.unlink()
+    assert train(lab, production, 0.5).cache["slope/production"] == "served"
+    assert (folder / "slope.json").read_text() == "0.5"
+
+    elsewhere = channel("production", slope, export=tmp_path / "other.json")
+    train(lab, elsewhere, 0.5)
+    assert (tmp_path / "other.json").read_text() == "0.5"
+
+    train(lab, channel("production", slope), 0.4)  # no path any more
+    rollback("slope", channel="production", store=lab.store(), instance=lab.instance)
+    train(lab, channel("production", slope), 0.3)
+    assert (tmp_path / "other.json").read_text() == "0.5"
+
+
+def test_a_proposal_that_waits_keeps_those_downstream_on_what_is_served(lab: Lab) -> None:
+    train(lab, channel("production", slope), 0.5)
+    careful = channel("production", slope, approval=True)
+    for _ in range(2):
+        assert train(lab, careful, 0.6, tags={"mlrepro/cache": "off"}).value("predictions") == [0.5, 1.0]

@@ -162,3 +162,41 @@ def test_promoting_what_was_released(lab: Lab) -> None:
     assert launch(lab, "release", asset="slope/production", version="v2").success
     assert launch(lab, "promote", channel="slope/production", version="v2").success
     assert load("slope@production", store=lab.store()) == 0.4
+
+
+@pytest.mark.parametrize("rolled_back_since", [False, True])
+def test_a_promotion_that_is_run_again_after_a_failure_promotes_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, rolled_back_since: bool
+) -> None:
+    train(lab, 0.5, 0.4)
+    assert launch(lab, "rollback", asset="slope/production").success
+    assert launch(lab, "release", asset="slope/production", version="v2").success
+    with monkeypatch.context() as broken:
+        broken.setattr("mlrepro.execution.moves.export_served", fail)  # the store has moved, and then the run dies
+        first = launch(lab, "promote", channel="slope/production", version="v2")
+    assert load("slope@production", store=lab.store()) == 0.4
+    if rolled_back_since:
+        assert launch(lab, "rollback", asset="slope/production").success
+    again = (
+        definitions(lab)
+        .resolve_job_def("promote")
+        .execute_in_process(
+            instance=lab.instance,
+            run_config={"ops": {"promote": {"config": {"channel": "slope/production", "version": "v2"}}}},
+            tags={"dagster/parent_run_id": first.run_id, "dagster/root_run_id": first.run_id},
+        )
+    )
+    assert again.success
+    assert load("slope@production", store=lab.store()) == (0.5 if rolled_back_since else 0.4)
+
+
+def test_an_asset_that_is_called_like_one_of_them_is_left() -> None:
+    @ml_asset
+    def release() -> str:
+        return "2026.1"
+
+    defs = ml_definitions(assets=(each for each in (release, slope)))
+    repository = defs.get_repository_def()
+    repository.load_all_definitions()
+    assert {"rollback", "promote"} <= set(repository.job_names)
+    assert dg.AssetKey("release") in repository.asset_graph.get_all_asset_keys()

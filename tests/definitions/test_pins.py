@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from mlrepro import load, ml_asset, ml_multi_asset, release, rollback, versions
-from mlrepro.errors import ChannelError, NothingToRollBackToError
+from mlrepro.errors import ChannelError, NothingToRollBackToError, NothingToVerifyError
 from tests.definitions.lab import Lab, Outcome
 
 
@@ -125,3 +125,11 @@ def test_what_cannot_be_pinned_says_why(lab: Lab) -> None:
     with pytest.raises(ChannelError, match=r"features is not pinned in .* \(nothing is\)"):
         release("features", store=lab.store())
     assert [each.number for each in versions("features", store=lab.store())] == [1]
+
+
+def test_what_a_pin_holds_is_not_called_nondeterministic(lab: Lab) -> None:
+    run(lab, 3)
+    run(lab, 4)
+    rollback("features", to="v1", store=lab.store(), instance=lab.instance)
+    with pytest.raises(NothingToVerifyError, match="features is pinned at v1"):
+        run(lab, 4, features, tags={"mlrepro/verify": "true"})

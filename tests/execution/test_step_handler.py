@@ -145,10 +145,10 @@ class TestLaunching:
     def test_hit_whose_version_can_not_be_stored_is_launched(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         lab.succeeds(*ALL)
 
-        def fails(hit: Any, *rest: Any) -> Any:
+        def fails(hit: Any, *rest: Any, **named: Any) -> Any:
             if hit.step.key == "last":
                 raise StoreError("the store is read-only")
-            return append(hit, *rest)
+            return append(hit, *rest, **named)
 
         append = replay.append_versions
         monkeypatch.setattr(replay, "append_versions", fails)

@@ -16,6 +16,7 @@ class CheckPassed(Condition):
     """An asset check passed, for the version that wants to be promoted. For gates.
 
     A check on the model, or on what descends from it, counts if it looked at a materialization of that very version.
+    Dagster orders a step after a check of what it depends on only where that check is ``blocking=True``.
 
     Args:
         asset: The asset that is checked, or its key.
@@ -52,7 +53,8 @@ class CheckPassed(Condition):
         what = f"check {self.name} of {self.asset.to_user_string()}"
         if not _is_of_version(view, evaluation):
             return Verdict.unknown(
-                f"{what} was last run for another version of {view.model.to_user_string()}: run the check again"
+                f"{what} was last run for another version of {view.model.to_user_string()}: run the check"
+                f" again{_before(view, evaluation.asset_check_key)}"
             )
         return Verdict(evaluation.passed, f"{what} {'passed' if evaluation.passed else 'failed'}{_why(evaluation)}")
 
@@ -121,7 +123,17 @@ def _newest(view: View, key: dg.AssetCheckKey) -> tuple[dg.AssetCheckEvaluation,
     if view.graph is not None and not view.graph.has(key):
         there = sorted(each.name for each in view.graph.asset_check_keys if each.asset_key == key.asset_key)
         return Verdict.unknown(f"{asset} has no check {key.name}: name one that it has ({', '.join(there) or 'none'})")
-    return Verdict.unknown(f"check {key.name} of {asset} was never run: run it")
+    return Verdict.unknown(f"check {key.name} of {asset} was never run: run it{_before(view, key)}")
+
+
+def _before(view: View, key: dg.AssetCheckKey) -> str:
+    """How a check is run before the gate of the same run that asks for it."""
+    key = dg.AssetCheckKey(view.log.actual(key.asset_key), key.name)
+    if view.candidate is None or view.graph is None or not view.graph.has(key) or view.graph.get(key).blocking:
+        return ""
+    if view.graph.has(key.asset_key) and key in view.graph.get(key.asset_key).execution_set_entity_keys:
+        return ""  # the asset's own function yields it
+    return ". Define it with blocking=True, so that a run has the channel wait for it"
 
 
 def _is_of_version(view: View, evaluation: dg.AssetCheckEvaluation) -> bool:
