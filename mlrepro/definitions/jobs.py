@@ -11,7 +11,9 @@ from mlrepro.dagster_internals import StepExecutionContext
 from mlrepro.definitions.channel import ChannelDefinition
 from mlrepro.errors import ChannelError, ChannelMovedError, MlreproError
 from mlrepro.execution.cascade import MOVED_TAG, CodeLocation
-from mlrepro.execution.moves import Moved, Scene, version_number
+from mlrepro.execution.moved import Moved
+from mlrepro.execution.moves import version_number
+from mlrepro.execution.scene import Scene
 from mlrepro.io_managers import InputHashIOManager
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.facts import PREFIX

@@ -103,7 +103,7 @@ def test_a_rollback_that_came_too_late_does_nothing(lab: Lab) -> None:
 def test_a_rollback_that_is_run_again_after_a_failure_goes_back_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     train(lab, 0.5, 0.4, 0.3)
     with monkeypatch.context() as broken:
-        broken.setattr("mlrepro.execution.moves.export_served", fail)  # the store has moved, and then the run dies
+        broken.setattr("mlrepro.execution.scene.export_served", fail)  # the store has moved, and then the run dies
         first = launch(lab, "rollback", asset="slope/production")
     assert not first.success
     again = (
@@ -172,7 +172,7 @@ def test_a_promotion_that_is_run_again_after_a_failure_promotes_once(
     assert launch(lab, "rollback", asset="slope/production").success
     assert launch(lab, "release", asset="slope/production", version="v2").success
     with monkeypatch.context() as broken:
-        broken.setattr("mlrepro.execution.moves.export_served", fail)  # the store has moved, and then the run dies
+        broken.setattr("mlrepro.execution.scene.export_served", fail)  # the store has moved, and then the run dies
         first = launch(lab, "promote", channel="slope/production", version="v2")
     assert load("slope@production", store=lab.store()) == 0.4
     if rolled_back_since:
