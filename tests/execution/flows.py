@@ -115,8 +115,8 @@ def killed_at(place: str) -> None:
     if place == "histories":
         append, count = replay.append_versions, iter(range(COUNT // 2))
 
-        def append_versions(*arguments: Any) -> Any:
-            return append(*arguments) if next(count, None) is not None else die()
+        def append_versions(*arguments: Any, **named: Any) -> Any:
+            return append(*arguments, **named) if next(count, None) is not None else die()
 
         replay.append_versions = append_versions
     elif place == "before events":
