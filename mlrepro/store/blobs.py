@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
 from mlrepro.store import pieces
 from mlrepro.store.hashing import Sha256
-from mlrepro.store.keys import blob_key, check_sha256, damaged_key
+from mlrepro.store.keys import blob_key, check_sha256, damaged_key, trash_key
 from mlrepro.store.objects import CHUNK, Buffer, FolderInPlaceError, Objects, Spool
 from mlrepro.store.pieces import Reading
 
@@ -160,8 +160,7 @@ class Blobs:
     def keep(self, spool: Spool, scope: str, blob: Blob) -> None:
         """Give spooled bytes their name, unless a blob of that name and size is there already."""
         key = blob_key(scope, blob.digest)
-        if (scope, blob.digest) not in self._distrusted and self.objects.size(key) == blob.size:
-            self.objects.touch(key)
+        if (scope, blob.digest) not in self._distrusted and self.objects.renew(key, blob.size):
             return
         try:
             spool.publish(key)
@@ -180,6 +179,8 @@ class Blobs:
             if (scope, digest) in self._distrusted:
                 continue
             found = self.objects.size(blob_key(scope, digest))
+            if found is None and self._take_back(scope, digest):
+                found = self.objects.size(blob_key(scope, digest))
             if found is not None and size in {None, found}:
                 return scope
         return None
@@ -247,6 +248,8 @@ class Blobs:
         for scope in self._scopes:
             opener = partial(self.objects.chunks, blob_key(scope, blob.digest))
             outcome = reading(opener, overlap=self.objects.remote)
+            if outcome is None and self._take_back(scope, blob.digest):
+                outcome = reading(opener, overlap=self.objects.remote)
             if outcome is not None and outcome[1] != blob.digest:
                 # Read again before anything is moved: a line that failed once proves nothing about the blob.
                 outcome = reading(opener, overlap=self.objects.remote)
@@ -268,6 +271,17 @@ class Blobs:
             f"The object {blob.digest}{expected} is not in {self.objects.url} "
             f"(looked in scope {', '.join(map(repr, self._scopes))}). It has to be computed or uploaded again"
         )
+
+    def _take_back(self, scope: str, digest: str) -> bool:
+        """Put a blob back that garbage collection has set aside: somebody came to need it meanwhile."""
+        key = blob_key(scope, digest)
+        if self.objects.size(trash_key(key)) is None:
+            return False
+        # Without the right to write there it stays aside, and counts as missing.
+        with contextlib.suppress(StoreError):
+            self.objects.copy(trash_key(key), key)
+            return True
+        return False
 
     def _distrust(self, scope: str, digest: str) -> None:
         """Move a damaged blob out of the way, so that every process sees that it is missing and a write heals it."""

@@ -20,6 +20,7 @@ LAST_ENTRY: Final = 10**ENTRY_DIGITS - 1
 _LONGEST_SEGMENT: Final = 200
 _KEPT_OF_LONG: Final = 120
 _SCRATCH: Final = "tmp"
+_TRASH: Final = "trash"
 _SHORTENED: Final = "~"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SCOPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -109,6 +110,22 @@ def scratch_key(scope: str) -> str:
 def blob_key(scope: str, digest: str) -> str:
     """Where the blob with this sha256 lives in a scope."""
     return f"{scope}/blobs/sha256/{digest[:2]}/{digest}"
+
+
+def trash_folder(scope: str) -> str:
+    """Where garbage collection sets objects aside before it deletes them."""
+    return f"{scope}/{_TRASH}"
+
+
+def trash_key(key: str) -> str:
+    """Where an object of a scope goes when garbage collection sets it aside.
+
+    Example:
+        >>> trash_key("default/results/5e/5eed.json")
+        'default/trash/results/5e/5eed.json'
+    """
+    scope, _, rest = key.partition("/")
+    return f"{trash_folder(scope)}/{rest}"
 
 
 def damaged_key(scope: str, digest: str) -> str:

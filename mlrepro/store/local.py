@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mlrepro.errors import StoreError
 from mlrepro.store.keys import scratch_key
-from mlrepro.store.objects import CHUNK, Buffer, FolderInPlaceError, failed
+from mlrepro.store.objects import CHUNK, Buffer, FolderInPlaceError, Listed, failed
 
 
 class LocalObjects:
@@ -158,6 +158,7 @@ class LocalObjects:
         try:
             self._make_folder(path.parent)
             self._file(source).replace(path)
+            os.utime(path)
         except OSError as error:
             raise failed("move", str(self._file(source)), error) from error
         self.sync_folder(path.parent)
@@ -169,10 +170,15 @@ class LocalObjects:
         except OSError as error:
             raise failed("delete", str(self._file(key)), error) from error
 
-    def touch(self, key: str) -> None:
+    def renew(self, key: str, size: int) -> bool:
         """See Objects."""
-        with contextlib.suppress(OSError):
+        if self.size(key) != size:
+            return False
+        try:
             os.utime(self._file(key))
+        except OSError:  # gone meanwhile, or another user's
+            return False
+        return True
 
     def names(self, folder: str) -> Iterator[str]:
         """See Objects; in no order."""
@@ -199,6 +205,17 @@ class LocalObjects:
             else:
                 objects = True
         return sorted(found), objects
+
+    def walk(self, folder: str) -> Iterator[Listed]:
+        """See Objects; a folder's entries in text order."""
+        for item in sorted(self._scan(folder), key=lambda each: each.name):
+            key = f"{folder}/{item.name}" if folder else item.name
+            if item.is_dir(follow_symlinks=False):
+                yield from self.walk(key)
+                continue
+            with contextlib.suppress(FileNotFoundError):  # it is gone
+                found = item.stat()
+                yield Listed(key, found.st_size, found.st_mtime)
 
     def _scan(self, folder: str) -> Iterator["os.DirEntry[str]"]:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -14,6 +15,21 @@ CHUNK = 4 * 1024 * 1024
 
 STORE_SCHEMA = 1
 """Version of the layout; a store with a higher one is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing shows it.
+
+    Attributes:
+        key: Its name, from the store's root.
+        size: Its length in bytes.
+        modified: When it was last written, renewed or moved, in seconds since 1970 by the clock of the place.
+    """
+
+    key: str
+    size: int
+    modified: float
 
 
 class Spool(Protocol):
@@ -77,13 +93,17 @@ class Objects(Protocol):
         """Copy an object within the store."""
 
     def move(self, source: str, target: str) -> None:
-        """Give an object another name, replacing what may have had it."""
+        """Give an object another name, replacing what may have had it. It then counts as written now."""
 
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens where there is none."""
 
-    def touch(self, key: str) -> None:
-        """Make an object look new to garbage collection, where that can be had."""
+    def renew(self, key: str, size: int) -> bool:
+        """Have an object count as written now, so that garbage collection spares it.
+
+        Returns:
+            Whether it is there, with that size, and counts as new. If not, it has to be written again.
+        """
 
     def names(self, folder: str) -> Iterator[str]:
         """Names of the objects directly in a folder."""
@@ -93,6 +113,9 @@ class Objects(Protocol):
 
     def folders(self, folder: str) -> tuple[list[str], bool]:
         """Names of the folders in a folder, sorted, and whether it holds objects itself."""
+
+    def walk(self, folder: str) -> Iterator[Listed]:
+        """All objects below a folder, at any depth, in bounded memory and no promised order."""
 
     def local_path(self, key: str) -> Path | None:
         """The file that holds an object, where the store is a local folder."""

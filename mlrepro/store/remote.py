@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -12,11 +13,14 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from mlrepro.errors import StoreError
-from mlrepro.store.objects import CHUNK, STORE_SCHEMA, Buffer, failed
+from mlrepro.store.objects import CHUNK, STORE_SCHEMA, Buffer, Listed, failed
 
 _KEPT_IN_MEMORY: Final = 8 * 1024 * 1024
 _PART: Final = 16 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 4
+
+RENEWED_AFTER = 600.0
+"""Seconds for which an object in a bucket counts as new. Garbage collection waits far longer than that."""
 
 # obstore raises Python's own FileNotFoundError for a missing object, its own errors for the rest, and plain
 # ValueError or OSError for what never reached the network.
@@ -175,8 +179,17 @@ class ObstoreObjects:
         except _ERRORS as error:
             raise self._failed("delete", key, error) from error
 
-    def touch(self, key: str) -> None:
-        """See Objects; an object's time cannot be set in a bucket."""
+    def renew(self, key: str, size: int) -> bool:
+        """See Objects; a bucket renews nothing, so what is not new already has to be sent again."""
+        if size <= _KEPT_IN_MEMORY:
+            return False  # to send it costs no more than to ask for it
+        try:
+            found = obstore.head(self._store, self._path(key))
+        except FileNotFoundError:
+            return False
+        except _ERRORS as error:
+            raise self._failed("look for", key, error) from error
+        return bool(found["size"] == size and time.time() - found["last_modified"].timestamp() < RENEWED_AFTER)
 
     def names(self, folder: str) -> Iterator[str]:
         """See Objects; in text order."""
@@ -218,6 +231,19 @@ class ObstoreObjects:
         except _ERRORS as error:
             raise self._failed("list", folder, error) from error
         return sorted(item[len(path) + 1 :].rstrip("/") for item in found["common_prefixes"]), bool(found["objects"])
+
+    def walk(self, folder: str) -> Iterator[Listed]:
+        """See Objects."""
+        path = self._path(folder)
+        start = len(path) - len(folder)
+        try:
+            for page in obstore.list(self._store, path or None, chunk_size=1000):
+                for item in page:
+                    yield Listed(item["path"][start:], item["size"], item["last_modified"].timestamp())
+        except FileNotFoundError as error:
+            self._no_bucket(error)
+        except _ERRORS as error:
+            raise self._failed("list", folder, error) from error
 
     def local_path(self, key: str) -> Path | None:  # noqa: ARG002 - a bucket has no local files
         """See Objects."""
