@@ -20,7 +20,7 @@ _SUFFIX = ".json"
 def note(objects: Objects, scope: str, name: tuple[str, ...], input_hash: str, mark: Mapping[str, Any]) -> None:
     """Put a mark unless there is one: one request, whether there is or not."""
     key = derivation_key(scope, name, check_sha256(input_hash, "input hash"))
-    objects.create(key, records.to_bytes(mark))
+    objects.create(key, records.sealed(mark))
 
 
 def latest(objects: Objects, scope: str, name: tuple[str, ...], limit: int) -> list[str]:

@@ -22,7 +22,15 @@ _LONGEST_PAUSE: Final = 0.2
 _MOST_SKIPPED: Final = 100
 """Unreadable entries in a row that are passed over; each costs a request."""
 
+_LONG: Final = 50
+"""Entries from which on a history's newest number is remembered: a bucket lists a page of up to 1,000 of them."""
+
+_MOST_SEEN: Final = 50_000
+
 _SCHEMA: Final = 1
+
+_seen: Final[dict[tuple[str, str], int]] = {}
+"""Numbers that this process has seen taken, by store and folder: the newest is not far behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def append(objects: Objects, scope: str, history: tuple[str, ...], make: Make) -
             return None
         number = last + 1
         record = {"schema": _SCHEMA, "history": list(history), "number": number, "entry": dict(body)}
-        data = records.to_bytes(record)
+        data = records.sealed(record)
         if objects.create(f"{folder}/{entry_name(number)}", data):
             # Read back from the bytes, so that the writer sees what every reader will see.
             return Entry(number, records.from_bytes(data)["entry"])
@@ -204,11 +212,24 @@ def _name_inside(objects: Objects, folder: str) -> tuple[str, ...] | None:
 
 def _newest_number(objects: Objects, folder: str, after: int) -> int:
     """The number of the newest entry, or 0. ``after`` is a number that is known to be taken."""
-    numbers = (entry_number(name) or 0 for name in objects.names(folder))
-    if objects.ordered:
-        return next(filter(None, numbers), 0)
-    # Numbers are dense, so the last one is found by doubling and halving.
-    low, step = after, 1
+    place = (objects.url, folder)
+    taken = after or _seen.get(place, 0)
+    if taken and not after and objects.size(f"{folder}/{entry_name(taken)}") is None:
+        taken = 0  # the history was removed and began anew
+    if objects.ordered and not taken:
+        number = next(filter(None, (entry_number(name) or 0 for name in objects.names(folder))), 0)
+    else:
+        number = _last_after(objects, folder, taken)
+    if number >= _LONG:
+        if len(_seen) >= _MOST_SEEN:
+            _seen.clear()
+        _seen[place] = number
+    return number
+
+
+def _last_after(objects: Objects, folder: str, taken: int) -> int:
+    """Numbers are dense, so the last one is found by doubling and halving."""
+    low, step = taken, 1
     while objects.size(f"{folder}/{entry_name(low + step)}") is not None:
         low, step = low + step, step * 2
     high = low + step
@@ -220,4 +241,4 @@ def _newest_number(objects: Objects, folder: str, after: int) -> int:
             high = middle
     # An entry that was lost ends the search too early: then there is one behind the gap.
     lost = objects.size(f"{folder}/{entry_name(low + 2)}") is not None
-    return max(low, *numbers) if lost else low
+    return max(low, *(entry_number(name) or 0 for name in objects.names(folder))) if lost else low

@@ -18,6 +18,7 @@ from mlrepro.errors import StoreError
 from mlrepro.store import history, records
 from mlrepro.store.keys import check_sha256, replaced_folder, replaced_key, result_history, result_key
 from mlrepro.store.objects import Objects
+from mlrepro.store.stored import Origin, StoredValue
 
 _PAUSE: Final = 0.05
 
@@ -26,6 +27,9 @@ _TRIES: Final = 40
 
 Usable = Callable[[dict[str, Any]], bool]
 """Whether a record will do: its blobs are there, it is young enough."""
+
+Refusal = Callable[[str, dict[str, Any]], str | None]
+"""From a scope and a record in it to why that does not count (nobody who is trusted vouches for it), or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +45,61 @@ class FoundResult:
     scope: str
 
 
-def put(objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+def values_of(record: Mapping[str, Any], origin: Origin | None = None) -> Iterator[StoredValue]:
+    """What a result has in the store, by the outputs that its record lists.
+
+    Args:
+        record: A result's record.
+        origin: Who says so, where it matters.
+
+    Raises:
+        KeyError: A field is missing.
+        TypeError, AttributeError, StoreError: One holds something else.
+    """
+    for output in record.get("outputs", {}).values():
+        yield from values_of_output(output, origin)
+
+
+def values_of_output(output: Mapping[str, Any], origin: Origin | None = None) -> Iterator[StoredValue]:
+    """What one output of a result has in the store: nothing, one value, or one a partition. Raises as ``values_of``."""
+    if output.get("stored"):
+        yield StoredValue.from_json(output["stored"], origin)
+    for stored in (output.get("partitions") or {}).values():
+        yield StoredValue.from_json(stored, origin)
+
+
+def put(
+    objects: Objects, scope: str, input_hash: str, record: Mapping[str, Any], refusal: Refusal
+) -> tuple[dict[str, Any], bool]:
     """Store a record unless there is one; the record that now stands, and whether it is ours.
 
-    A garbled record that holds the place counts as one that will not do: ours becomes its replacement.
+    A record that holds the place but is garbled or refused will not do: ours becomes its replacement.
     """
     check_sha256(input_hash, "input hash")
-    data = records.to_bytes(record)
+    data = records.sealed(record)
     key = result_key(scope, input_hash)
     found = _create(objects, key, data)
     if found is None:
         return records.from_bytes(data), True
     standing = _parse(objects, key, found)
-    if standing is not None:
+    if standing is not None and refusal(scope, standing) is None:
         return standing, False
     return replace(objects, scope, input_hash, record), True
 
 
 def get(
-    objects: Objects, scopes: Sequence[str], input_hash: str, usable: Usable | None, replaced: Collection[str] | None
+    objects: Objects,
+    scopes: Sequence[str],
+    input_hash: str,
+    usable: Usable | None,
+    replaced: Collection[str] | None,
+    refusal: Refusal,
+    refused: list[str],
 ) -> FoundResult | None:
     """The first usable record in the first scope that has one.
 
     In each scope the newest replacement comes first, the first record last. Only a result in ``replaced`` is looked for
-    replacements, where that is given.
+    replacements, where that is given. Why records were refused is added to ``refused``.
     """
     check_sha256(input_hash, "input hash")
     for scope in scopes:
@@ -77,8 +112,11 @@ def get(
         unreplaced = replaced is not None and input_hash not in replaced
         replacements = iter(()) if unreplaced else _history(objects, scope, input_hash, "replacements")
         for record in itertools.chain(replacements, () if first is None else (first,)):
-            if usable is None or usable(record):
+            if usable is not None and not usable(record):
+                continue
+            if (why := refusal(scope, record)) is None:
                 return FoundResult(record, scope)
+            refused.append(f"the result {input_hash[:12]} in scope {scope!r} does not count: {why}")
     return None
 
 
@@ -88,14 +126,14 @@ def replace(objects: Objects, scope: str, input_hash: str, record: Mapping[str, 
     Where the scope has no first record (what is replaced was found in another scope), the record becomes that: without
     a first one, ``get`` would not look for replacements.
     """
-    data = records.to_bytes(record)
+    data = records.sealed(record)
     is_first = _create(objects, result_key(scope, check_sha256(input_hash, "input hash")), data) is None
 
     def unless_same(newest: history.Entry | None) -> Mapping[str, Any] | None:
         if newest is None:
             return None if is_first else record
         # A replacement may be older than the first record, where that was lost: it would be found before ours.
-        return None if records.to_bytes(newest.body) == data else record
+        return None if records.sealed(newest.body) == data else record
 
     # the mark first: one without a replacement costs a look, a replacement without one would not be found
     objects.create(replaced_key(scope, input_hash), b"{}\n")

@@ -81,6 +81,7 @@ def edit(store: Store, name: tuple[str, ...], number: int, change: Mapping[str, 
     key = entry_key(store, name, number)
     whole = json.loads(store._objects.get(key) or b"")
     whole["entry"] |= change
+    del whole["sha256"]
     garble(store, name, number, json.dumps(whole).encode())
 
 

@@ -38,12 +38,14 @@ def test_equal_values_keep_their_content_hash(name: str) -> None:
     assert STORE.hash_value(golden_values.values()[name]) == STORED[name]
 
 
-def test_records_and_histories_stay_readable() -> None:
-    assert STORE.get_result(golden_values.RESULT) == FoundResult({"outputs": {}, "who": "eve"}, "default")
-    assert STORE.deviations(golden_values.RESULT) == [{"who": "bob"}]
-    assert set(STORE.histories(("versions",))) == {golden_values.HISTORY, golden_values.LONG_HISTORY}
+@pytest.mark.parametrize("place", ["store", "before_checksums"])
+def test_records_and_histories_stay_readable(place: str) -> None:
+    store = open_store(str(golden_values.GOLDEN / place))
+    assert store.get_result(golden_values.RESULT) == FoundResult({"outputs": {}, "who": "eve"}, "default")
+    assert store.deviations(golden_values.RESULT) == [{"who": "bob"}]
+    assert set(store.histories(("versions",))) == {golden_values.HISTORY, golden_values.LONG_HISTORY}
     for history in (golden_values.HISTORY, golden_values.LONG_HISTORY):
-        assert list(STORE.entries(history)) == [
+        assert list(store.entries(history)) == [
             Entry(number, {"after": number - 1 or None, "is": number}) for number in (3, 2, 1)
         ]
 

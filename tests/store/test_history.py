@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlrepro.errors import StoreError, UnknownVersionError
-from mlrepro.store import Entry, Store, open_store
+from mlrepro.store import Entry, Store, open_store, records
 from mlrepro.store.keys import entry_name, history_folder
 from tests.store.conftest import OpenHere
 
@@ -212,7 +212,8 @@ def test_the_search_for_a_readable_entry_ends(folder_store: Store, monkeypatch: 
 def test_names_that_differ_in_case_are_not_mixed_up(folder_store: Store) -> None:
     append_some(folder_store, 1)
     path = entry_file(folder_store, 1)
-    path.write_bytes(path.read_bytes().replace(b"churn_model", b"Churn_Model"))
+    record = records.from_bytes(path.read_bytes())
+    path.write_bytes(records.sealed(record | {"history": [part.upper() for part in record["history"]]}))
     for call in (lambda: folder_store.newest(NAME), lambda: folder_store.append(NAME, lambda _: {})):
         with pytest.raises(StoreError, match="upper and lower case"):
             call()
