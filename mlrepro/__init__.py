@@ -8,7 +8,7 @@ from dagster_shared.libraries import DagsterLibraryRegistry
 from mlrepro.version import __version__
 
 if TYPE_CHECKING:
-    from mlrepro.catalog import diff, load, versions
+    from mlrepro.catalog import diff, load, share, versions
     from mlrepro.comparison import compare
     from mlrepro.definitions import (
         Promoted,
@@ -59,6 +59,7 @@ _HOMES = {
     "release": "execution.moves",
     "rollback": "execution.moves",
     "rollback_sensor": "definitions",
+    "share": "catalog",
     "verify": "execution.verifying",
     "versions": "catalog",
     "webhook": "definitions",
@@ -93,6 +94,7 @@ __all__ = [
     "release",
     "rollback",
     "rollback_sensor",
+    "share",
     "verify",
     "versions",
     "webhook",

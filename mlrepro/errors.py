@@ -42,6 +42,14 @@ class BlobDamagedError(StoreError):
     """A blob's bytes do not match the hash that is its name."""
 
 
+class UntrustedPickleError(StoreError):
+    """A pickle for which nobody who is trusted vouches. It was not loaded."""
+
+
+class NoRightError(StoreError):
+    """The place refuses: these credentials, or this user, may not do that there."""
+
+
 class UnknownVersionError(MlreproError):
     """A version, or the asset itself, has no entry in the store's history."""
 
@@ -92,3 +100,7 @@ class ConditionError(MlreproError):
 
 class NoticeError(MlreproError):
     """A notice of a rollback sensor can't be given: the URL of a webhook is missing, or is none."""
+
+
+class RetentionError(MlreproError):
+    """What garbage collection is to keep was said in a way that can't be."""

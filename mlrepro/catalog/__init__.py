@@ -3,8 +3,10 @@
 from mlrepro.catalog.history import Version
 from mlrepro.catalog.names import VersionName, parse_version_name
 from mlrepro.catalog.reading import assets, diff, evidence, export, find_store, load, version, versions
+from mlrepro.catalog.sharing import Shared, share
 
 __all__ = [
+    "Shared",
     "Version",
     "VersionName",
     "assets",
@@ -14,6 +16,7 @@ __all__ = [
     "find_store",
     "load",
     "parse_version_name",
+    "share",
     "version",
     "versions",
 ]

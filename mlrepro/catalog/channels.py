@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 
 from mlrepro.catalog.history import Version, find_number, partition_of_part, partition_part
 from mlrepro.errors import CacheWarning, ChannelError, StoreError
-from mlrepro.store import Entry, Store, StoredValue
+from mlrepro.store import Entry, Origin, Store, StoredValue
 
 Kind = Literal["promotion", "rollback", "proposal", "release"]
 
@@ -67,8 +67,12 @@ class Pointer:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Pointer":
+    def from_json(cls, data: Mapping[str, Any], scope: str) -> "Pointer":
         """Read what `to_json` wrote.
+
+        Args:
+            data: The JSON object.
+            scope: The scope of the history that it was read from.
 
         Raises:
             KeyError: A field is missing.
@@ -79,7 +83,8 @@ class Pointer:
         numbers = (data["version"], output["size"])
         if not all(isinstance(text, str) for text in texts) or not all(isinstance(each, int) for each in numbers):
             raise TypeError("expected a version")
-        return cls(data["version"], data["data_version"], StoredValue.from_json(output), data["input_hash"])
+        stored = StoredValue.from_json(output, Origin(scope, data["input_hash"]))
+        return cls(data["version"], data["data_version"], stored, data["input_hash"])
 
 
 @dataclass(frozen=True)
@@ -208,14 +213,14 @@ def entries_of(store: Store, name: ChannelName, scope: str | None = None) -> Ite
         scope: Whose channel; by default the own scope's, which is the only one that can be moved.
     """
     for entry in store.entries(name.history, scope=scope):
-        if (parsed := read_entry(name, entry)) is not None:
+        if (parsed := read_entry(name, entry, scope or store.scope)) is not None:
             yield parsed
 
 
-def read_entry(name: ChannelName, entry: Entry) -> ChannelEntry | None:
+def read_entry(name: ChannelName, entry: Entry, scope: str) -> ChannelEntry | None:
     """Read an entry of a channel's history; None, with a warning, for one that is none."""
     try:
-        return _parse(name, entry.number, checked(entry.body))
+        return _parse(name, entry.number, checked(entry.body), scope)
     except UNREADABLE:
         message = f"entry {entry.number} of the channel {name} is damaged in the store and is passed over"
         warnings.warn(message, CacheWarning, stacklevel=2)
@@ -306,14 +311,14 @@ def no_such_channel(store: Store, name: ChannelName) -> ChannelError:
     )
 
 
-def _parse(name: ChannelName, number: int, body: Mapping[str, Any]) -> ChannelEntry:
+def _parse(name: ChannelName, number: int, body: Mapping[str, Any], scope: str) -> ChannelEntry:
     when = dt.datetime.fromisoformat(body["when"])
     return ChannelEntry(
         name=name,
         number=number,
         kind=cast("Kind", str(body["kind"])),
-        before=_pointer(body["from"]),
-        after=_pointer(body["to"]),
+        before=_pointer(body["from"], scope),
+        after=_pointer(body["to"], scope),
         when=when if when.tzinfo else when.replace(tzinfo=dt.UTC),
         who=str(body["who"]),
         reason=str(body.get("reason") or ""),
@@ -321,7 +326,7 @@ def _parse(name: ChannelName, number: int, body: Mapping[str, Any]) -> ChannelEn
         sensor=body.get("sensor"),
         gates=tuple(dict(gate) for gate in list_in(body, "gates")),
         metrics=_metrics(body.get("metrics")),
-        proposed=_pointer(body.get("proposed")),
+        proposed=_pointer(body.get("proposed"), scope),
         proposed_metrics=_metrics(body.get("proposed_metrics")),
         approvers=tuple(str(each) for each in list_in(body, "approvers")),
         quarantined={str(content): dict(why) for content, why in body["quarantined"].items()},
@@ -334,5 +339,5 @@ def _metrics(data: Mapping[str, Any] | None) -> dict[str, float]:
     return {str(key): float(value) for key, value in (data or {}).items()}
 
 
-def _pointer(data: Mapping[str, Any] | None) -> Pointer | None:
-    return None if data is None else Pointer.from_json(data)
+def _pointer(data: Mapping[str, Any] | None, scope: str) -> Pointer | None:
+    return None if data is None else Pointer.from_json(data, scope)

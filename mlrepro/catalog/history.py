@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError, CacheWarning, StoreError, UnknownVersionError
-from mlrepro.store import Store, StoredValue
+from mlrepro.store import Origin, Store, StoredValue
 
 WITHOUT_PARTITION = "_"
 """Stands for the partition in the history of an asset that has none."""
@@ -85,7 +85,7 @@ def versions_of(store: Store, asset: Sequence[str], partition: str | None = None
     for scope in (store.scope, *store.read_scopes):
         found = False
         for entry in store.entries(name, scope=scope):
-            if (version := _version(asset, partition, entry.number, entry.body)) is not None:
+            if (version := _version(asset, partition, entry.number, entry.body, scope)) is not None:
                 found = True
                 yield version
         if found:
@@ -101,7 +101,7 @@ def find_number(store: Store, asset: Sequence[str], partition: str | None, numbe
             entry = store.entry(history_name(asset, partition), number, scope=scope)
         except UnknownVersionError:
             continue
-        if (version := _version(asset, partition, entry.number, entry.body)) is not None:
+        if (version := _version(asset, partition, entry.number, entry.body, scope)) is not None:
             return version
     return None
 
@@ -111,7 +111,9 @@ def newest_version(store: Store, asset: Sequence[str], partition: str | None = N
     name = history_name(asset, partition)
     for scope in (store.scope, *store.read_scopes):
         entry = store.newest(name, scope=scope)
-        if entry is not None and (version := _version(asset, partition, entry.number, entry.body)) is not None:
+        if entry is None:
+            continue
+        if (version := _version(asset, partition, entry.number, entry.body, scope)) is not None:
             return version
     return next(versions_of(store, asset, partition), None)
 
@@ -159,7 +161,7 @@ def append_version(
         same = None
         # the bytes of b"1" and of the number 1 are the same: only the format tells them apart
         now = (stored.content_hash, stored.format)
-        before = _version(asset, partition, newest.number, newest.body) if newest is not None else None
+        before = _version(asset, partition, newest.number, newest.body, store.scope) if newest is not None else None
         if before is None or (before.stored.content_hash, before.stored.format) != now:
             return made
         # None has one content for ever; what tells two runs of such an asset apart is what went into them
@@ -169,15 +171,18 @@ def append_version(
         return None
 
     entry = store.append(history_name(asset, partition), unless_same)
-    version = same if entry is None else _version(asset, partition, entry.number, entry.body)
+    version = same if entry is None else _version(asset, partition, entry.number, entry.body, store.scope)
     assert version is not None, "an entry is refused as a repetition of a sound one only"
     return version, entry is not None
 
 
-def _version(asset: Sequence[str], partition: str | None, number: int, body: Mapping[str, Any]) -> Version | None:
+def _version(
+    asset: Sequence[str], partition: str | None, number: int, body: Mapping[str, Any], scope: str
+) -> Version | None:
     """Read an entry; None, with a warning, for one that is no version: somebody edited it, or a disk failed."""
     try:
-        version = Version(tuple(asset), partition, number, StoredValue.from_json(body["output"]), body)
+        stored = StoredValue.from_json(body["output"], Origin(scope, body.get("input_hash")))
+        version = Version(tuple(asset), partition, number, stored, body)
         str(body["data_version"])
     except (KeyError, TypeError, ValueError, StoreError):
         message = f"version {number} of {'/'.join(asset)} is damaged in the store and counts as missing"

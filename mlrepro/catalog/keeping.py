@@ -1,4 +1,4 @@
-"""Keeping a version in the own scope, so that what is promoted or pinned depends on nobody else's scope."""
+"""Keeping a version in a scope: in the own one, so that what is promoted or pinned depends on nobody else's."""
 
 import contextlib
 from collections.abc import Mapping
@@ -6,53 +6,58 @@ from typing import Any
 
 from mlrepro.catalog.history import Version
 from mlrepro.catalog.names import VersionName
-from mlrepro.errors import BlobDamagedError, BlobMissingError, MlreproError
-from mlrepro.store import Store, StoredValue
+from mlrepro.errors import BlobDamagedError, BlobMissingError, MlreproError, UntrustedPickleError
+from mlrepro.store import Origin, Store
 from mlrepro.store.keys import check_sha256
+from mlrepro.store.results import values_of
 
 _GONE = (BlobMissingError, BlobDamagedError)
 
 
-def keep(store: Store, version: Version) -> None:
-    """Have a version's value and the record of its result in the own scope, copied where they lie in another one.
+def keep(store: Store, version: Version, scope: str | None = None) -> Mapping[str, Any] | None:
+    """Have a version's value and the record of its result in a scope, copied where they lie in another one.
+
+    Args:
+        store: Where the version is.
+        version: The version.
+        scope: Where to; by default the own scope.
+
+    Returns:
+        The record that stands there now; None where the version has none that can be read.
 
     Raises:
         BlobMissingError: The version's bytes are gone.
+        UntrustedPickleError: It is a pickle of another scope, for which nobody who is trusted vouches.
+        NoRightError: Nothing may be written there.
         StoreError: The store failed.
     """
+    target = store.scope if scope is None else scope
     try:
-        store.keep_value(version.stored)
+        store.keep_value(version.stored, scope=target)
     except _GONE as error:
         raise BlobMissingError(
             f"the bytes of {VersionName(version.asset, version.number)} are gone: {error}"
         ) from error
     found = store.get_result(version.input_hash, usable=_well_formed) if version.input_hash else None
-    if found is None or found.scope == store.scope:
-        return
-    # what stands beside the version is not what is promoted, and may be gone
-    for stored in _values(found.record):
-        with contextlib.suppress(*_GONE):
-            store.keep_value(stored)
+    if found is None or found.scope == target:
+        return None if found is None else found.record
+    # what stands beside the version is not what is kept, and may be gone, or a pickle that nobody vouches for
+    for stored in values_of(found.record, Origin(found.scope, version.input_hash)):
+        with contextlib.suppress(*_GONE, UntrustedPickleError):
+            store.keep_value(stored, scope=target)
     for blob in _blobs(found.record):
         with contextlib.suppress(*_GONE):
-            store.write_bytes(store.read_bytes(blob))
-    store.put_result(str(version.input_hash), found.record)
+            store.write_bytes(store.read_bytes(blob), scope=target)
+    return store.put_result(str(version.input_hash), found.record, scope=target)[0]
 
 
 def _well_formed(record: Mapping[str, Any]) -> bool:
     try:
-        _values(record)
+        list(values_of(record))
         _blobs(record)
     except (KeyError, TypeError, ValueError, AttributeError, MlreproError):
         return False
     return True
-
-
-def _values(record: Mapping[str, Any]) -> list[StoredValue]:
-    outputs = record.get("outputs", {}).values()
-    written = [output["stored"] for output in outputs if output.get("stored")]
-    written += [value for output in outputs for value in (output.get("partitions") or {}).values()]
-    return [StoredValue.from_json(each) for each in written]
 
 
 def _blobs(record: Mapping[str, Any]) -> list[str]:

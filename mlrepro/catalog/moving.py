@@ -403,7 +403,7 @@ def _append(
     def body(newest: Entry | None) -> Mapping[str, Any] | None:
         nonlocal made
         # the newest sound entry: one that is damaged must not make the channel begin anew
-        sound = read_entry(name, newest) if newest is not None else None
+        sound = read_entry(name, newest, store.scope) if newest is not None else None
         made = make(sound or newest_entry(store, name))
         return None if made is None else made.to_json()
 

@@ -224,12 +224,12 @@ def _read(store: Store, entry: Entry) -> PinEntry | None:
         return PinEntry(
             number=entry.number,
             kind=cast("Literal['pin', 'release']", str(body["kind"])),
-            pin=_pin(body["pin"]),
+            pin=_pin(body["pin"], store.scope),
             who=str(body["who"]),
             when=_time(body["when"]),
             reason=str(body.get("reason") or ""),
             run_id=body.get("run_id"),
-            pins=tuple(_pin(each) for each in list_in(body, "pins")),
+            pins=tuple(_pin(each, store.scope) for each in list_in(body, "pins")),
         )
     except UNREADABLE:
         message = f"entry {entry.number} of the pins in {store.url} is damaged and is passed over"
@@ -237,11 +237,11 @@ def _read(store: Store, entry: Entry) -> PinEntry | None:
         return None
 
 
-def _pin(data: Mapping[str, Any]) -> Pin:
+def _pin(data: Mapping[str, Any], scope: str) -> Pin:
     return Pin(
         asset=tuple(str(part) for part in list_in(data, "asset")),
         partition=data["partition"],
-        pointer=Pointer.from_json(data["to"]),
+        pointer=Pointer.from_json(data["to"], scope),
         who=str(data["who"]),
         when=_time(data["when"]),
         reason=str(data.get("reason") or ""),

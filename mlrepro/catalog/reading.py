@@ -1,6 +1,8 @@
 """Verbs on names: list an asset's versions, show one, compare two, load one."""
 
+import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from mlrepro.catalog.history import Version, find_number, versions_of
 from mlrepro.catalog.names import VersionName, parse_version_name
 from mlrepro.errors import StoreError, UnknownVersionError
 from mlrepro.resources.location import default_scope, default_store_url
-from mlrepro.store import Store, open_store
+from mlrepro.store import Store, Trust, open_store
 from mlrepro.versioning import Change, Evidence, differences
 
 
@@ -26,7 +28,11 @@ def find_store(store: Store | str | None = None, *, scope: str | None = None) ->
     """
     if isinstance(store, Store):
         return store
-    return open_store(store or default_store_url(), scope=scope or default_scope())
+    trust = Trust.from_environment()
+    if scope is not None and "MLREPRO_SCOPE" in os.environ:
+        # to look into another scope does not make its pickles one's own
+        trust = dataclasses.replace(trust, home=default_scope())
+    return open_store(store or default_store_url(), scope=scope or default_scope(), trust=trust)
 
 
 def versions(

@@ -81,7 +81,7 @@ def _pinned(outputs: StepOutputs, store: Store, key: StepKey, held: Pinned | Non
     try:
         return pinned(outputs, store, key, held)
     except StoreError as error:
-        return Miss(f"the store could not be read: {error}", warning=True)
+        return Miss(f"the store could not be read: {error}", warning=True, unanswered=True)
 
 
 def _mode(outputs: StepOutputs) -> Mode:

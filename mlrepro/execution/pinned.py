@@ -89,7 +89,7 @@ def _record(store: Store, pin: Pin) -> Mapping[str, Any]:
     def holds(record: Mapping[str, Any]) -> bool:
         return content in str(record.get("outputs"))
 
-    found = store.get_result(str(pin.pointer.input_hash), usable=holds)
+    found = store.get_result(str(pin.pointer.input_hash), usable=holds, to_load=True)
     if found is not None and well_formed(found.record):
         return found.record
     version = find_number(store, pin.asset, pin.partition, pin.pointer.number)

@@ -63,7 +63,7 @@ def take_turn(
     try:
         while True:
             turn = store.acquire_lease(
-                key.input_hash, claim_of(outputs), watch=watch, ttl=ttl, scope=outputs.computation.cache.scope
+                key.input_hash, claim_of(outputs), watch=watch, ttl=ttl, scope=outputs.scope(store)
             )
             if isinstance(found := look(), Hit):  # with the lease too: its last holder may just have stored it
                 if isinstance(turn, Lease):

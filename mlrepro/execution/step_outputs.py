@@ -2,16 +2,18 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from mlrepro.dagster_internals import NoValueSentinel, StepExecutionContext
+from mlrepro.errors import NoRightError, StoreError
 from mlrepro.io_managers.commit import ComputedOutput, metadata_from_json, metadata_to_json
 from mlrepro.io_managers.computation import Computation
 from mlrepro.io_managers.deferred import Replayed
 from mlrepro.io_managers.input_hash_io_manager import mark_stored
+from mlrepro.store import Store
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,37 @@ class StepOutputs:
 
     step_context: StepExecutionContext
     computation: Computation
+    _kept_to_itself: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def assets(self) -> list[str]:
         """Names of the outputs that are assets, in their order."""
         return list(self._assets)
+
+    def scope(self, store: Store) -> str | None:
+        """The scope that the step's results go to: where its author publishes them, if these credentials may write it.
+
+        Where they may not, a warning in the run's log says so, once, and the results stay in the own scope.
+
+        Args:
+            store: The store.
+
+        Returns:
+            A scope, None for the own one.
+        """
+        published = self.computation.cache.scope
+        if published is None or published == store.scope or self._kept_to_itself:
+            return None
+        try:
+            store.check(published)
+        except NoRightError as error:
+            self._kept_to_itself.append(published)
+            self.step_context.log.warning(
+                f"the result is not published to scope {published!r} but kept in {store.scope!r}: {error}"
+            )
+            return None
+        except StoreError:
+            pass  # whether it can be written is seen when it is
+        return published
 
     def selected(self) -> list[str]:
         """Names of the assets' outputs that the run selected."""

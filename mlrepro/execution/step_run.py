@@ -73,6 +73,10 @@ def cached_function(computation: Computation) -> Callable[..., Any]:
     return wrapper
 
 
+_unanswered: set[tuple[str, str]] = set()
+"""Runs, and their stores, of which this process has warned that they do not answer."""
+
+
 @dataclass
 class StepRun:
     """One run of one cached function by one step.
@@ -137,8 +141,16 @@ class StepRun:
             assets = sorted(list(asset.path) for asset in self.step_context.get_output_asset_keys())
             found = explained(found, store, assets, key)
             log = self.step_context.log
-            (log.warning if found.warning else log.info)(f"computing: {found.reason}")
+            warn = found.warning and not (found.unanswered and self._said_before(store))
+            (log.warning if warn else log.info)(f"computing: {found.reason}")
         return found
+
+    def _said_before(self, store: Store) -> bool:
+        """Whether this process has warned already that the store does not answer this run."""
+        run = (self.step_context.run_id, store.url)
+        before = run in _unanswered
+        _unanswered.add(run)
+        return before
 
     # --- a hit
 
@@ -210,7 +222,7 @@ class StepRun:
                     yield from events
                     return
                 # at once, while a generator waits: it may change the value, or remove the file, when it goes on
-                written[output.name] = store_output(store, output, key, self.computation.cache.scope)
+                written[output.name] = store_output(store, output, key, self.outputs.scope(store))
         except UnstorableValueError as error:
             # a store that fails fails the step: its asset would be green with nothing behind it
             if self._needed_downstream():
@@ -228,6 +240,7 @@ class StepRun:
             store,
             self.computation,
             key,
+            scope=self.outputs.scope(store),
             outputs={name: entry for name, (entry, _) in written.items()},
             skipped=sorted(set(self.outputs.selected()) - set(written)),
             checks=[check for event, _ in made for check in self.outputs.read_checks(event)],
@@ -266,7 +279,7 @@ class StepRun:
                 " run keeps its version, but nobody gets it from the cache"
             )
             return False
-        scope = self.computation.cache.scope
+        scope = self.outputs.scope(store)
         earlier = store.get_result(key.input_hash) if miss.supersedes else None
         if earlier is None:
             other, _ = store.put_result(key.input_hash, record, scope=scope)
@@ -321,7 +334,7 @@ class StepRun:
         ]
         if differing:
             note = {"run_id": self.step_context.run_id, "outputs": differing, "found_by": "verify"}
-            store.note_deviation(key.input_hash, note, scope=self.computation.cache.scope)
+            store.note_deviation(key.input_hash, note, scope=self.outputs.scope(store))
             raise NondeterminismError(
                 f"computed again, {', '.join(differing)} came out with other bytes than in run"
                 f" {found.record['run_id']} by {found.record['who']} (input hash {key.input_hash[:12]})"

@@ -116,6 +116,8 @@ def result_record(
     store: Store,
     computation: Computation,
     key: StepKey,
+    *,
+    scope: str | None,
     outputs: Mapping[str, Mapping[str, Any]],
     skipped: Sequence[str],
     checks: Sequence[dict[str, Any]],
@@ -129,6 +131,7 @@ def result_record(
         store: Takes the closure's sources and the list of distributions, as blobs.
         computation: The step's function.
         key: The step's key.
+        scope: Where the blobs go; None for the own scope.
         outputs: What `store_output` returned for each output.
         skipped: Names of optional outputs that the function did not return.
         checks: Results of the asset checks that the function ran.
@@ -145,13 +148,13 @@ def result_record(
         "checks": list(checks),
         "code": {
             **described["code"],
-            "sources": store.write_bytes(sources_blob(key), scope=computation.cache.scope),
+            "sources": store.write_bytes(sources_blob(key), scope=scope),
             "not_followed": [report.message for report in key.code.reports if not report.followed],
         },
         "environment": {
             "python": where.python,
             "platform": where.platform,
-            "freeze": store.write_bytes(where.freeze.encode(), scope=computation.cache.scope),
+            "freeze": store.write_bytes(where.freeze.encode(), scope=scope),
         },
         "who": launched_by(dict(step_context.dagster_run.tags)),
         "run_id": step_context.run_id,
@@ -161,6 +164,7 @@ def result_record(
         "started": started.isoformat(),
         "finished": dt.datetime.now(dt.UTC).isoformat(),
         "seconds": round(seconds, 6),
+        "max_age": computation.cache.max_age.total_seconds() if computation.cache.max_age else None,
     }
 
 

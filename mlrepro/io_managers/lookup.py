@@ -1,7 +1,7 @@
 """Looking a result up: a hit that can be replayed, or the reason why the step computes."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +9,8 @@ from mlrepro.errors import StoreError
 from mlrepro.io_managers.cache import Cache
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.modes import Mode
-from mlrepro.store import Store, StoredValue
+from mlrepro.store import Store
+from mlrepro.store.results import values_of_output
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Miss:
         warning: Whether the user should be warned: something that ought to be there is not.
         supersedes: Whether the new result takes the place of one that stands under the same key.
         lost: Blobs of the standing result that are not there.
+        unanswered: Whether the store did not tell.
         unknown: Whether nothing was found under the input hash: then something that counts differs from every
             earlier result.
     """
@@ -53,6 +55,7 @@ class Miss:
     warning: bool = False
     supersedes: bool = False
     lost: tuple[str, ...] = ()
+    unanswered: bool = False
     unknown: bool = False
 
 
@@ -81,10 +84,13 @@ def look_up(
     """
     if key.uncacheable:
         return Miss(key.uncacheable)
+    refused: list[str] = []
     try:
-        found = store.get_result(key.input_hash, replaced=replaced)
+        found = store.get_result(key.input_hash, replaced=replaced, to_load=True, refused=refused)
     except StoreError as error:
-        return Miss(f"the store could not be read: {error}", warning=True)
+        return Miss(f"the store could not be read: {error}", warning=True, unanswered=True)
+    if found is None and refused:
+        return Miss("; ".join(refused), warning=True)
     if found is None:
         return Miss("no result has this input hash yet", unknown=True)
     if not well_formed(found.record):
@@ -102,11 +108,11 @@ def look_up(
         lost = [
             (name, stored.content_hash)
             for name in outputs
-            for stored in stored_values(recorded.get(name, {}))
+            for stored in values_of_output(recorded.get(name, {}))
             if not store.has_value(stored)
         ]
     except StoreError as error:
-        return Miss(f"the store could not be read: {error}", warning=True)
+        return Miss(f"the store could not be read: {error}", warning=True, unanswered=True)
     if lost:
         named = ", ".join(f"{name} (blob {blob})" for name, blob in lost)
         return Miss(
@@ -137,7 +143,7 @@ def well_formed(record: Mapping[str, Any]) -> bool:
         texts += [record["code"]["fingerprint"], *(output["data_version"] for output in outputs)]
         times = [dt.datetime.fromisoformat(record[name]) for name in ("started", "finished")]
         parts = [record["checks"], *(output["metadata"] for output in outputs)]
-        stored = [list(stored_values(output)) for output in outputs]
+        stored = [list(values_of_output(output)) for output in outputs]
     except (KeyError, TypeError, AttributeError, ValueError, StoreError):
         return False
     return (
@@ -147,11 +153,3 @@ def well_formed(record: Mapping[str, Any]) -> bool:
         and all(isinstance(part, list | dict) for part in parts)
         and all(stored)
     )
-
-
-def stored_values(output: Mapping[str, Any]) -> Iterator[StoredValue]:
-    """List what a record's output has in the store: nothing, one value, or one a partition."""
-    if output.get("stored"):
-        yield StoredValue.from_json(output["stored"])
-    for stored in (output.get("partitions") or {}).values():
-        yield StoredValue.from_json(stored)

@@ -5,7 +5,8 @@ from mlrepro.store.history import Entry
 from mlrepro.store.leases import Claim, Clock, Holder, Lease, LeaseWatch
 from mlrepro.store.results import FoundResult
 from mlrepro.store.store import Store, open_store
-from mlrepro.store.stored import StoredValue
+from mlrepro.store.stored import Origin, StoredValue
+from mlrepro.store.trust import Trust
 
 __all__ = [
     "Claim",
@@ -15,8 +16,10 @@ __all__ = [
     "Holder",
     "Lease",
     "LeaseWatch",
+    "Origin",
     "Store",
     "StoredValue",
+    "Trust",
     "format_names",
     "loads_as",
     "open_store",

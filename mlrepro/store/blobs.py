@@ -3,7 +3,8 @@
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,9 @@ from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
 from mlrepro.store import pieces
 from mlrepro.store.hashing import Sha256
 from mlrepro.store.keys import blob_key, check_sha256, damaged_key, trash_key
+from mlrepro.store.local_cache import LocalCache
 from mlrepro.store.objects import CHUNK, Buffer, FolderInPlaceError, Objects, Spool
-from mlrepro.store.pieces import Reading
+from mlrepro.store.pieces import Opener, Reading
 
 _GATHERED: Final = 256 * 1024
 
@@ -121,11 +123,13 @@ class Source:
     Args:
         blobs: The store's blobs.
         blob: Which one.
+        refuses_pickles: Why nothing in it, nor in its parts, may be unpickled; None where that is allowed.
     """
 
-    def __init__(self, blobs: "Blobs", blob: Blob) -> None:
+    def __init__(self, blobs: "Blobs", blob: Blob, *, refuses_pickles: str | None = None) -> None:
         self._blobs = blobs
         self.blob = blob
+        self.refuses_pickles = refuses_pickles
 
     def read(self) -> memoryview:
         """All bytes, checked. They lie in memory of the caller's own, which may be changed."""
@@ -141,7 +145,7 @@ class Source:
 
     def part(self, blob: Blob) -> "Source":
         """Another blob of the same store."""
-        return Source(self._blobs, blob)
+        return Source(self._blobs, blob, refuses_pickles=self.refuses_pickles)
 
 
 class Blobs:
@@ -150,10 +154,12 @@ class Blobs:
     Args:
         objects: Where they live.
         scopes: Scopes that are looked in, in order; the first is the own one.
+        cache: Copies on the node's own disk that are read first; None for none.
     """
 
-    def __init__(self, objects: Objects, scopes: Sequence[str]) -> None:
+    def __init__(self, objects: Objects, scopes: Sequence[str], cache: LocalCache | None = None) -> None:
         self.objects = objects
+        self._cache = cache
         self._scopes = tuple(scopes)
         self._distrusted: set[tuple[str, str]] = set()
 
@@ -199,7 +205,8 @@ class Blobs:
                 f"The object {blob.digest} of {blob.size:,} bytes is not in {self.objects.url} "
                 f"(looked in scope {', '.join(map(repr, self._scopes))}). It has to be computed or uploaded again"
             )
-        self.objects.copy(blob_key(found, blob.digest), blob_key(scope, blob.digest))
+        if found != scope:  # else it was taken back from the trash just now
+            self.objects.copy(blob_key(found, blob.digest), blob_key(scope, blob.digest))
 
     def read(self, blob: Blob) -> memoryview:
         """A blob's bytes, checked, in memory that the caller may change.
@@ -212,6 +219,8 @@ class Blobs:
 
     def view(self, blob: Blob) -> memoryview:
         """A blob's bytes, checked, without a copy where that can be had. Raises as ``read``."""
+        if self._cache is not None:
+            return self.read(blob)
         for scope in self._scopes:
             mapped = self.objects.map(blob_key(scope, blob.digest))
             if mapped is not None:
@@ -244,23 +253,31 @@ class Blobs:
 
     def _first_good(self, blob: Blob, reading: Reading[_T]) -> _T:
         check_sha256(blob.digest, "content hash")
+        if self._cache is None:
+            return self._first_good_in_store(blob, reading)
+        with contextlib.suppress(StoreError):  # a copy that cannot be read is none
+            outcome = reading(self._cache.opener(blob.digest), overlap=False)
+            if outcome is not None and outcome[1] == blob.digest and blob.size in {-1, outcome[2]}:
+                self._cache.used(blob.digest)
+                return outcome[0]
+            if outcome is not None:
+                self._cache.drop(blob.digest)
+        return self._first_good_in_store(blob, reading)
+
+    def _first_good_in_store(self, blob: Blob, reading: Reading[_T]) -> _T:
         damaged: list[str] = []
         for scope in self._scopes:
-            opener = partial(self.objects.chunks, blob_key(scope, blob.digest))
-            outcome = reading(opener, overlap=self.objects.remote)
-            if outcome is None and self._take_back(scope, blob.digest):
-                outcome = reading(opener, overlap=self.objects.remote)
-            if outcome is not None and outcome[1] != blob.digest:
-                # Read again before anything is moved: a line that failed once proves nothing about the blob.
-                outcome = reading(opener, overlap=self.objects.remote)
-            if outcome is None:
-                continue
-            value, digest, size = outcome
-            if digest == blob.digest and blob.size in {-1, size}:
-                return value
-            damaged.append(f"{scope!r} holds {size:,} bytes with sha256 {digest[:12]}…")
-            if digest != blob.digest:
-                self._distrust(scope, blob.digest)
+            with self._copied(partial(self.objects.chunks, blob_key(scope, blob.digest))) as (opener, adopt):
+                outcome = self._read_twice(scope, blob, reading, opener)
+                if outcome is None:
+                    continue
+                value, digest, size = outcome
+                if digest == blob.digest and blob.size in {-1, size}:
+                    adopt(digest)
+                    return value
+                damaged.append(f"{scope!r} holds {size:,} bytes with sha256 {digest[:12]}…")
+                if digest != blob.digest:
+                    self._distrust(scope, blob.digest)
         expected = f" of {blob.size:,} bytes" if blob.size >= 0 else ""
         if damaged:
             raise BlobDamagedError(
@@ -271,6 +288,20 @@ class Blobs:
             f"The object {blob.digest}{expected} is not in {self.objects.url} "
             f"(looked in scope {', '.join(map(repr, self._scopes))}). It has to be computed or uploaded again"
         )
+
+    def _read_twice(self, scope: str, blob: Blob, reading: Reading[_T], opener: Opener) -> tuple[_T, str, int] | None:
+        outcome = reading(opener, overlap=self.objects.remote)
+        if outcome is None and self._take_back(scope, blob.digest):
+            outcome = reading(opener, overlap=self.objects.remote)
+        if outcome is not None and outcome[1] != blob.digest:
+            # Read again before anything is moved: a line that failed once proves nothing about the blob.
+            outcome = reading(opener, overlap=self.objects.remote)
+        return outcome
+
+    def _copied(self, opener: Opener) -> AbstractContextManager[tuple[Opener, Callable[[str], None]]]:
+        if self._cache is None:
+            return contextlib.nullcontext((opener, lambda _digest: None))
+        return self._cache.copying(opener)
 
     def _take_back(self, scope: str, digest: str) -> bool:
         """Put a blob back that garbage collection has set aside: somebody came to need it meanwhile."""

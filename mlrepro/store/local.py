@@ -36,6 +36,7 @@ class LocalObjects:
         self.root = root
         self.url = url
         self.durable = durable
+        self._synced: set[Path] = set()
 
     def check(self, scope: str) -> None:
         """See Objects. A scratch file proves that the scope can be written; hard links prove put-if-absent."""
@@ -106,7 +107,7 @@ class LocalObjects:
             return None
         except OSError as error:
             raise failed("read", str(path), error) from error
-        return _read(file, into)
+        return read_file(file, into)
 
     def map(self, key: str) -> memoryview | None:
         """See Objects. Blobs are replaced as a whole, so the file behind the map does not change."""
@@ -240,16 +241,28 @@ class LocalObjects:
         return self.root / key
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a folder and those above it, each entry synced in the folder that holds it."""
-        if folder.is_dir():
+        """Make a folder and those above it, each entry synced in the folder that holds it.
+
+        What is there already was perhaps made by somebody who has not synced it yet, or was killed before: in the store
+        each process syncs it once.
+        """
+        if folder.is_dir() and self._is_synced(folder):
             return
         missing = [folder]
-        while not missing[-1].parent.is_dir() and missing[-1].parent != missing[-1]:
-            missing.append(missing[-1].parent)
+        while (parent := missing[-1].parent) != missing[-1] and not (parent.is_dir() and self._is_synced(parent)):
+            missing.append(parent)
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 path.mkdir()
-            self.sync_folder(path.parent)
+            try:
+                self.sync_folder(path.parent)
+            except PermissionError:
+                if path != self.root:  # who may not look into the folder that holds the store has not made the store
+                    raise
+            self._synced.add(path)
+
+    def _is_synced(self, folder: Path) -> bool:
+        return not self.durable or folder in self._synced or not folder.is_relative_to(self.root)
 
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder survive a power cut."""
@@ -305,7 +318,8 @@ class LocalSpool:
         self._objects.sync_folder(target.parent)
 
 
-def _read(file: FileIO, into: memoryview | None) -> Iterator[memoryview]:
+def read_file(file: FileIO, into: memoryview | None) -> Iterator[memoryview]:
+    """The pieces of an open file, which is closed at its end. See ``Objects.chunks``."""
     position = 0
     with file:
         while True:

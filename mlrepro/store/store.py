@@ -1,27 +1,35 @@
 """The store: values, results, histories and leases behind one URL."""
 
+import contextlib
+import os
 import threading
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mlrepro.errors import BlobDamagedError, BlobMissingError
+from mlrepro.errors import BlobDamagedError, BlobMissingError, CacheWarning, StoreError, UntrustedPickleError
 from mlrepro.store import derivations as derivations_
 from mlrepro.store import export, leases, results
 from mlrepro.store import history as histories_
 from mlrepro.store.blobs import Blob, Blobs, Sink, Source
 from mlrepro.store.formats import get_format
-from mlrepro.store.formats.parts import parts_of
+from mlrepro.store.formats.parts import has_pickles, parts_of
 from mlrepro.store.history import Entry, Make
 from mlrepro.store.keys import check_scope
 from mlrepro.store.leases import LEASE_TTL, SYSTEM_CLOCK, Claim, Clock, Holder, Lease, LeaseWatch
+from mlrepro.store.local_cache import DEFAULT_SIZE, LocalCache
 from mlrepro.store.location import open_objects
 from mlrepro.store.results import FoundResult, Usable
 from mlrepro.store.stored import StoredValue
+from mlrepro.store.trust import Trust, refused_pickle
 from mlrepro.store.writing import write
 
 _checked: Final[set[tuple[Any, ...]]] = set()
 _check_lock: Final = threading.Lock()
+
+UNREADABLE: Final = (KeyError, TypeError, AttributeError, ValueError, StoreError)
+"""What reading a record raises that is none: somebody edited it, or a disk failed."""
 
 
 def open_store(
@@ -30,6 +38,9 @@ def open_store(
     scope: str = "default",
     read_scopes: Sequence[str] = ("shared",),
     options: Mapping[str, str] | None = None,
+    trust: Trust | None = None,
+    local_cache: str | Path | None = None,
+    max_size: int | str | None = None,
 ) -> "Store":
     """Open a store. Nothing is read or written until it is used.
 
@@ -41,6 +52,12 @@ def open_store(
         options: What overrides the environment. A bucket takes obstore's keys: ``endpoint``, ``region``,
             ``access_key_id``, ``secret_access_key``, ``session_token``, …; a folder takes ``durable``: ``"false"``
             leaves out fsync.
+        trust: Whose records count, and whose pickles are loaded; by default what the environment says, see
+            ``Trust.from_environment``, which is: those of the own scope.
+        local_cache: A folder on this machine's own disk that blobs are read through; by default what
+            ``MLREPRO_LOCAL_CACHE`` says, else none.
+        max_size: Bytes of all that is kept there, or a text such as ``"50GB"``; by default what
+            ``MLREPRO_LOCAL_CACHE_SIZE`` says, else 20 GB. The least recently used goes first.
 
     Returns:
         The store. It can be pickled, and opens itself again in another process.
@@ -54,7 +71,10 @@ def open_store(
         >>> store.read_value(stored)
         [1, 'two', (3.0,)]
     """
-    return Store(url, scope=scope, read_scopes=read_scopes, options=options)
+    folder = local_cache or os.environ.get("MLREPRO_LOCAL_CACHE")
+    size = max_size or os.environ.get("MLREPRO_LOCAL_CACHE_SIZE") or DEFAULT_SIZE
+    cache = LocalCache.of(folder, size) if folder else None
+    return Store(url, scope=scope, read_scopes=read_scopes, options=options, trust=trust, local_cache=cache)
 
 
 class Store:
@@ -64,6 +84,8 @@ class Store:
         url: As it was given.
         scope: The own scope.
         read_scopes: Scopes that are looked in after the own one.
+        trust: Whose records count, and whose pickles are loaded.
+        local_cache: The folder that blobs are read through, or None.
     """
 
     def __init__(
@@ -73,32 +95,42 @@ class Store:
         scope: str = "default",
         read_scopes: Sequence[str] = ("shared",),
         options: Mapping[str, str] | None = None,
+        trust: Trust | None = None,
+        local_cache: LocalCache | None = None,
     ) -> None:
         self.url = url
         self.scope = check_scope(scope)
         self.read_scopes = tuple(dict.fromkeys(check_scope(name) for name in read_scopes if name != scope))
+        self.local_cache = local_cache
+        self.trust = Trust.from_environment() if trust is None else trust
+        self._home = self.trust.home or self.scope
         self._options = dict(options or {})
         self._objects = open_objects(url, self._options)
-        self._blobs = Blobs(self._objects, (self.scope, *self.read_scopes))
+        self._blobs = Blobs(self._objects, (self.scope, *self.read_scopes), local_cache)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r}, scope={self.scope!r}, read_scopes={self.read_scopes!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.url, self.scope, self.read_scopes, self._options)
+        return _reopen, (self.url, self.scope, self.read_scopes, self._options, self.trust, self.local_cache)
 
-    def check(self) -> None:
+    def check(self, scope: str | None = None) -> None:
         """Find out whether the store can be reached and written, and whether it honours put-if-absent.
 
         Done once a process before the first write; call it earlier to fail early.
 
+        Args:
+            scope: The scope that is to be written; by default the own one.
+
         Raises:
+            NoRightError: The scope may not be written.
             StoreError: It cannot; the message names the cause.
         """
-        key = (self.url, self.scope, *sorted(self._options.items()))
+        target = self._own(scope)
+        key = (self.url, target, *sorted(self._options.items()))
         with _check_lock:
             if key not in _checked:
-                self._objects.check(self.scope)
+                self._objects.check(target)
                 _checked.add(key)
 
     # Values
@@ -147,11 +179,43 @@ class Store:
             BlobMissingError: An object is gone; the message names it and the scopes that were looked in.
             BlobDamagedError: An object's bytes are not those that were stored.
             UnknownFormatError: The value was stored in a format that this version does not know.
+            UntrustedPickleError: It is a pickle for which nobody who is trusted vouches.
             StoreError: The store failed.
         """
         wanted = as_type if isinstance(as_type, type) else None
-        source = Source(self._blobs, Blob(stored.content_hash, stored.size))
+        source = self._source(stored, refuses_pickles=self._refused_pickle(stored))
         return get_format(stored.format).read(source, stored, wanted)
+
+    def refused(self, stored: StoredValue) -> str | None:
+        """Why a value would not be loaded because it is a pickle, or holds one, that nobody trusted vouches for.
+
+        Args:
+            stored: What is to be loaded. Its ``origin`` tells who says that it is stored.
+
+        Returns:
+            What to tell the user; None if it may be loaded.
+
+        Raises:
+            StoreError: The store failed; a tree's manifest is gone or damaged.
+        """
+        why = self._refused_pickle(stored)
+        return why if why is not None and has_pickles(self._source(stored), stored) else None
+
+    def _source(self, stored: StoredValue, *, refuses_pickles: str | None = None) -> Source:
+        return Source(self._blobs, Blob(stored.content_hash, stored.size), refuses_pickles=refuses_pickles)
+
+    def _refused_pickle(self, stored: StoredValue) -> str | None:
+        """Why pickles in a value are not loaded. The record is read only where the value can hold one."""
+        origin = stored.origin
+        if origin is None or stored.format not in {"pickle", "tree"}:
+            return None
+        record = None
+        if self.trust.needs_record(self._home, origin.scope) and origin.input_hash is not None:
+            found = self.get_result(origin.input_hash, usable=lambda record: _names(record, stored), only=origin.scope)
+            record = None if found is None else found.record
+        if self.trust.is_vouched(self._home, origin.scope, origin.input_hash, record):
+            return None
+        return refused_pickle(f"The object {stored.content_hash[:12]}", origin.scope, self._home)
 
     def has_blob(self, digest: str, size: int | None = None, scope: str | None = None) -> bool:
         """Whether an object exists in a readable scope, and has that size where one is given. Its bytes are not read.
@@ -171,21 +235,24 @@ class Store:
         if not stored.parts_size:
             return True
         try:
-            parts = parts_of(Source(self._blobs, Blob(stored.content_hash, stored.size)), stored)
+            parts = parts_of(self._source(stored), stored)
             return all(self.has_blob(part.digest, part.size) for part in parts)
         except (BlobMissingError, BlobDamagedError):
             return False
 
-    def keep_value(self, stored: StoredValue) -> None:
+    def keep_value(self, stored: StoredValue, *, scope: str | None = None) -> None:
         """Have a value in the own scope too, so that it does not depend on what others keep of theirs.
 
-        The blobs are copied where they lie, and only those that the own scope lacks.
+        The blobs are copied where they lie, and only those that the scope lacks.
 
         Args:
             stored: What ``write_value`` returned, in any readable scope.
+            scope: Where to; by default the own scope.
 
         Raises:
             BlobMissingError: A blob of it is in no readable scope.
+            UntrustedPickleError: It is a pickle for which nobody who is trusted vouches.
+            NoRightError: Nothing may be written there.
             StoreError: The store failed.
 
         Example:
@@ -197,11 +264,13 @@ class Store:
             True
         """
         self.check()
-        blob = Blob(stored.content_hash, stored.size)
+        if (why := self.refused(stored)) is not None:
+            raise UntrustedPickleError(why)
+        target = self._own(scope)
         if stored.parts_size:
-            for part in parts_of(Source(self._blobs, blob), stored):
-                self._blobs.copy_to(self.scope, Blob(part.digest, part.size))
-        self._blobs.copy_to(self.scope, blob)
+            for part in parts_of(self._source(stored), stored):
+                self._blobs.copy_to(target, Blob(part.digest, part.size))
+        self._blobs.copy_to(target, Blob(stored.content_hash, stored.size))
 
     def verify_blob(self, digest: str) -> None:
         """Read an object and check its bytes.
@@ -241,7 +310,7 @@ class Store:
             BlobMissingError: An object is gone.
             BlobDamagedError: An object's bytes are not those that were stored.
         """
-        return export.export_value(Source(self._blobs, Blob(stored.content_hash, stored.size)), stored, path)
+        return export.export_value(self._source(stored), stored, path)
 
     # Results
 
@@ -259,10 +328,18 @@ class Store:
             The record that stands now, and whether it is the one given.
         """
         self.check()
-        return results.put(self._objects, self._own(scope), input_hash, record)
+        signed = self.trust.sign(input_hash, record)
+        return results.put(self._objects, self._own(scope), input_hash, signed, self._refusal(input_hash))
 
     def get_result(
-        self, input_hash: str, *, usable: Usable | None = None, replaced: Collection[str] | None = None
+        self,
+        input_hash: str,
+        *,
+        usable: Usable | None = None,
+        replaced: Collection[str] | None = None,
+        only: str | None = None,
+        to_load: bool = False,
+        refused: list[str] | None = None,
     ) -> FoundResult | None:
         """Look a result up in the own scope, then in the others. A miss is one request a scope, a hit two.
 
@@ -271,11 +348,47 @@ class Store:
             usable: Says whether a record will do (its blobs are there, it is not too old). The newest replacement is
                 asked first, then the older ones, the first record, and the next scope.
             replaced: What ``replaced_results`` returned, where many are looked up: a hit is one request then.
+            only: The only scope to look in; by default all readable ones.
+            to_load: Whether its values are to be loaded: then a pickle for which nobody trusted vouches is refused.
+            refused: Gets why records were passed over: not signed as they should be, or not to be loaded. By default
+                that is warned of.
 
         Returns:
-            The record and where it was, or None. A damaged record is a miss, with a warning.
+            The record and where it was, or None. A damaged, forged or altered record is a miss, with a warning, and so
+            is an unsigned one where signatures are required.
         """
-        return results.get(self._objects, (self.scope, *self.read_scopes), input_hash, usable, replaced)
+        scopes = (self.scope, *self.read_scopes) if only is None else (check_scope(only),)
+        why: list[str] = []
+        found = results.get(
+            self._objects, scopes, input_hash, usable, replaced, self._refusal(input_hash, to_load), why
+        )
+        if refused is not None:
+            refused += why
+        else:
+            for each in why:
+                warnings.warn(each, CacheWarning, stacklevel=2)
+        return found
+
+    def _refusal(self, input_hash: str, to_load: bool = False) -> results.Refusal:
+        def refusal(scope: str, record: dict[str, Any]) -> str | None:
+            why = self.trust.refusal(scope, input_hash, record)
+            if why is None and to_load and not self.trust.is_vouched(self._home, scope, input_hash, record):
+                return self._pickle_in(record, scope)
+            return why
+
+        return refusal
+
+    def _pickle_in(self, record: Mapping[str, Any], scope: str) -> str | None:
+        """What to tell of a pickle that a record names; None if it names none."""
+        try:
+            values = list(results.values_of(record))
+        except UNREADABLE:
+            return None  # who asked for the record says that it is garbled
+        for stored in values:
+            with contextlib.suppress(BlobMissingError, BlobDamagedError):  # nor will that be loaded
+                if has_pickles(self._source(stored), stored):
+                    return refused_pickle(f"its object {stored.content_hash[:12]}", scope, self._home)
+        return None
 
     def replaced_results(self) -> frozenset[str]:
         """Input hashes of all results that were ever replaced, in the readable scopes: a request a scope, or few.
@@ -310,7 +423,7 @@ class Store:
         self.check()
         for digest in lost:
             self._blobs.put_aside(digest)
-        return results.replace(self._objects, self._own(scope), input_hash, record)
+        return results.replace(self._objects, self._own(scope), input_hash, self.trust.sign(input_hash, record))
 
     def note_deviation(self, input_hash: str, record: Mapping[str, Any], *, scope: str | None = None) -> None:
         """Note a computation that gave something else than the standing result of its input."""
@@ -449,5 +562,22 @@ class Store:
         return self.scope if scope is None else check_scope(scope)
 
 
-def _reopen(url: str, scope: str, read_scopes: tuple[str, ...], options: dict[str, str]) -> Store:
-    return Store(url, scope=scope, read_scopes=read_scopes, options=options)
+def _reopen(
+    url: str,
+    scope: str,
+    read_scopes: tuple[str, ...],
+    options: dict[str, str],
+    trust: Trust,
+    local_cache: LocalCache | None,
+) -> Store:
+    return Store(url, scope=scope, read_scopes=read_scopes, options=options, trust=trust, local_cache=local_cache)
+
+
+def _names(record: Mapping[str, Any], stored: StoredValue) -> bool:
+    """Whether a record says that this very value, in this very format, is one of its outputs."""
+    with contextlib.suppress(*UNREADABLE):
+        return any(
+            (each.content_hash, each.format) == (stored.content_hash, stored.format)
+            for each in results.values_of(record)
+        )
+    return False

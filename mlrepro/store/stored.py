@@ -10,6 +10,19 @@ from mlrepro.store.keys import check_sha256
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where it says that a value is stored.
+
+    Attributes:
+        scope: The scope of the entry that says so.
+        input_hash: The result that the value belongs to; None for one that mlrepro did not compute.
+    """
+
+    scope: str
+    input_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredValue:
     """A stored value: enough to read it back and to say what it is.
 
@@ -22,6 +35,8 @@ class StoredValue:
             A class is stored by name, so whoever depends on the value depends on this code too.
         summary: What a person wants to know at a glance, as JSON: rows, columns, shape, dtype, keys, files, …
         parts_size: Bytes of further blobs that this one lists: the files of a folder, the parts of a tree.
+        origin: Who says that it is stored, where that matters for whether it may be loaded; None for what this process
+            stored or has found trustworthy. It is not part of the value, nor of its JSON.
 
     Example:
         >>> from mlrepro.store import open_store
@@ -37,6 +52,7 @@ class StoredValue:
     references: tuple[str, ...] = ()
     summary: Mapping[str, Any] = field(default_factory=dict, hash=False)
     parts_size: int = 0
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_sha256(self.content_hash, "content hash")
@@ -54,8 +70,12 @@ class StoredValue:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "StoredValue":
+    def from_json(cls, data: Mapping[str, Any], origin: Origin | None = None) -> "StoredValue":
         """Read what ``to_json`` wrote; fields of later versions are ignored.
+
+        Args:
+            data: The JSON object.
+            origin: Who says so, where it was read from somebody's history.
 
         Raises:
             KeyError: A field is missing.
@@ -68,6 +88,7 @@ class StoredValue:
             references=tuple(data.get("references", ())),
             summary=dict(data.get("summary", {})),
             parts_size=data.get("parts_size", 0),
+            origin=origin,
         )
 
 

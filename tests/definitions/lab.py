@@ -12,6 +12,7 @@ import dagster as dg
 
 from mlrepro import InputHashIOManager, ReproStore
 from mlrepro.store import Store, open_store
+from tests.instances import new_instance
 
 _numbers = itertools.count()
 
@@ -66,13 +67,15 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = str(folder / "store")
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.settings: dict[str, Any] = {}
+        self.instance = new_instance()
 
     def store(self, scope: str = "default") -> Store:
         return open_store(self.url, scope=scope, options={"durable": "false"})
 
     def io_manager(self, scope: str = "default") -> InputHashIOManager:
-        return InputHashIOManager(store=ReproStore(url=self.url, scope=scope, options={"durable": "false"}))
+        options = {"durable": "false"}
+        return InputHashIOManager(store=ReproStore(url=self.url, scope=scope, options=options, **self.settings))
 
     def definitions(self, *assets: Any, scope: str = "default", **arguments: Any) -> dg.Definitions:
         resources = {"io_manager": self.io_manager(scope), **arguments.pop("resources", {})}
@@ -92,7 +95,7 @@ class Lab:
     ) -> Outcome:
         defs = self.definitions(*assets, scope=scope, **definitions)
         if fresh_instance:
-            self.instance = dg.DagsterInstance.ephemeral()
+            self.instance = new_instance()
         job = defs.resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=self.instance,

@@ -31,6 +31,23 @@ def parts_of(source: Source, stored: StoredValue) -> Iterator[Blob]:
                 yield from _files(json.loads(bytes(source.part(_blob(part)).read())))
 
 
+def has_pickles(source: Source, stored: StoredValue) -> bool:
+    """Whether loading a value unpickles something: the value itself, or a part of a tree.
+
+    Args:
+        source: The value's own blob; it is read only for a tree.
+        stored: Its description.
+
+    Raises:
+        BlobMissingError: A tree's manifest is gone.
+        BlobDamagedError: A tree's manifest is not what was stored.
+    """
+    if stored.format != "tree":
+        return stored.format == "pickle"
+    manifest = json.loads(bytes(source.read()))
+    return "pickled" in manifest or any(part["format"] in {"pickle", "tree"} for part in manifest["parts"])
+
+
 def _files(manifest: dict[str, Any]) -> Iterator[Blob]:
     for entry in manifest["folder"].values():
         if "sha256" in entry:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from mlrepro.errors import MlreproError, StoreError, UnstorableValueError
+from mlrepro.errors import MlreproError, StoreError, UnstorableValueError, UntrustedPickleError
 from mlrepro.store.blobs import Sink, Source
 from mlrepro.store.formats.format import Format, Written
 from mlrepro.store.formats.pickling import CanonicalPickler
@@ -44,8 +44,11 @@ def load(source: Source) -> Any:
     """Read a pickle. Its bytes are checked before any of them is believed.
 
     Raises:
+        UntrustedPickleError: Nobody who is trusted vouches for it.
         StoreError: Code that it names is missing, or refuses it.
     """
+    if source.refuses_pickles is not None:
+        raise UntrustedPickleError(source.refuses_pickles)
     data = source.read()
     try:
         return pickle.loads(data)  # noqa: S301 - see the module's docstring

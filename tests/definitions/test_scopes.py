@@ -1,0 +1,118 @@
+"""What teams share through scopes, and what they do not load from each other."""
+
+import decimal
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlrepro import Cache, InputHashIOManager, ReproStore, ml_asset
+from mlrepro.store.signing import new_key
+from tests.definitions.lab import Lab
+from tests.store.s3_server import KEY, S3Server, s3_server
+
+
+@ml_asset(cache=Cache(scope="shared"))
+def settings() -> decimal.Context:
+    """No format but a pickle takes it."""
+    return decimal.Context(prec=7)
+
+
+@ml_asset(cache=Cache(scope="shared"))
+def numbers() -> list[int]:
+    return [1, 2]
+
+
+class TestPickleFromTheSharedScope:
+    def test_it_is_computed_and_the_run_says_why(self, lab: Lab) -> None:
+        assert lab.run(settings, scope="team-a").cache == {"settings": "computed"}
+        again = lab.run(settings, scope="team-b")
+        assert again.cache == {"settings": "computed"}
+        why = again.metadata("settings")["mlrepro/because"]
+        assert "is a pickle from scope 'shared', which is not trusted" in why
+        assert "add 'shared' to ReproStore(trusted_scopes=[...])" in why
+
+    def test_what_is_no_pickle_is_a_hit(self, lab: Lab) -> None:
+        lab.run(numbers, scope="team-a")
+        assert lab.run(numbers, scope="team-b").cache == {"numbers": "hit"}
+
+    def test_it_is_a_hit_where_the_scope_is_trusted(self, lab: Lab) -> None:
+        lab.run(settings, scope="team-a")
+        lab.settings = {"trusted_scopes": ["shared"]}
+        again = lab.run(settings, scope="team-b")
+        assert again.cache == {"settings": "hit"}
+        assert again.value("settings").prec == 7
+
+    def test_it_is_a_hit_where_its_publisher_is_trusted(self, lab: Lab, tmp_path: Path) -> None:
+        public = new_key(tmp_path / "team-a.pem")
+        lab.settings = {"signing_key": str(tmp_path / "team-a.pem")}
+        lab.run(settings, scope="team-a")
+        lab.settings = {"trusted_keys": {"shared": [public]}}
+        assert lab.run(settings, scope="team-b").cache == {"settings": "hit"}
+
+
+class TestSignaturesRequired:
+    @pytest.fixture
+    def demanding(self, lab: Lab, tmp_path: Path) -> Lab:
+        new_key(tmp_path / "key.pem")
+        lab.settings = {"signing_key": str(tmp_path / "key.pem"), "require_signatures": True}
+        return lab
+
+    def test_what_is_signed_is_a_hit(self, demanding: Lab) -> None:
+        demanding.run(settings, numbers)
+        again = demanding.run(settings, numbers)
+        assert again.cache == {"settings": "hit", "numbers": "hit"}
+        assert again.value("settings").prec == 7
+
+    def test_what_was_stored_before_is_computed_again(self, lab: Lab, tmp_path: Path) -> None:
+        lab.run(numbers)
+        new_key(tmp_path / "key.pem")
+        lab.settings = {"signing_key": str(tmp_path / "key.pem"), "require_signatures": True}
+        again = lab.run(numbers)
+        assert again.cache == {"numbers": "computed"}
+        assert "it is not signed, and signatures are required" in again.metadata("numbers")["mlrepro/because"]
+        assert lab.run(numbers).cache == {"numbers": "hit"}
+
+    def test_a_forged_record_is_computed_again(self, demanding: Lab) -> None:
+        demanding.run(numbers)
+        (path,) = Path(demanding.url).glob("shared/results/*/*.json")
+        forged = json.loads(path.read_bytes())
+        del forged["sha256"]
+        path.write_text(json.dumps({**forged, "who": "eve"}))
+        again = demanding.run(numbers)
+        assert again.cache == {"numbers": "computed"}
+        assert "it was altered, or forged" in again.metadata("numbers")["mlrepro/because"]
+        assert demanding.run(numbers).cache == {"numbers": "hit"}
+
+
+def test_wrong_settings_are_told_before_anything_runs(lab: Lab) -> None:
+    lab.settings = {"trusted_keys": {"shared": ["no key"]}}
+    with pytest.raises(Exception, match=r"'no key' is no public key: expected what `mlrepro signing-key` prints"):
+        lab.run(numbers)
+
+
+@pytest.mark.slow
+class TestPublishingWithoutTheRight:
+    @pytest.fixture(scope="class")
+    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+        only_own = {
+            "name": "team-a",
+            "credentials": [{"accessKey": f"{KEY}-a", "secretKey": "secret-of-a"}],
+            "actions": [f"{verb}:mlrepro/team-a/*" for verb in ("Read", "Write", "List")]
+            + [f"{verb}:mlrepro/shared/*" for verb in ("Read", "List")],
+        }
+        with s3_server(tmp_path_factory.mktemp("s3"), identities=[only_own]) as server:
+            yield server
+
+    def test_it_is_kept_in_the_own_scope_with_a_warning(
+        self, lab: Lab, server: S3Server, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        options = server.options | {"access_key_id": f"{KEY}-a", "secret_access_key": "secret-of-a"}
+        manager = InputHashIOManager(store=ReproStore(url="s3://mlrepro", scope="team-a", options=options))
+        first = lab.run(numbers, resources={"io_manager": manager})
+        assert first.cache == {"numbers": "computed"}
+        said = capfd.readouterr().err
+        assert said.count("the result is not published to scope 'shared' but kept in 'team-a'") == 1
+        assert "These credentials lack the right" in said
+        assert lab.run(numbers, resources={"io_manager": manager}).cache == {"numbers": "hit"}
