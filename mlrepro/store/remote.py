@@ -1,23 +1,30 @@
 """Objects in a bucket or in memory, reached through obstore."""
 
 import contextlib
-import io
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from mlrepro.errors import StoreError
+from mlrepro.errors import NoRightError, StoreError
+from mlrepro.store.insisting import insist, pages, was_repeated
 from mlrepro.store.objects import CHUNK, STORE_SCHEMA, Buffer, Listed, failed
+from mlrepro.store.outage import outage_of
+from mlrepro.store.upload_progress import told
 
 _KEPT_IN_MEMORY: Final = 8 * 1024 * 1024
 _PART: Final = 16 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 4
+_PAGE: Final = 1000
+
+_TRIED_AGAIN: Final = re.compile(r"after \d+ retries")
+"""What obstore says of a request that got no answer, or none but that the bucket is too busy."""
 
 RENEWED_AFTER = 600.0
 """Seconds for which an object in a bucket counts as new. Garbage collection waits far longer than that."""
@@ -26,7 +33,12 @@ RENEWED_AFTER = 600.0
 # ValueError or OSError for what never reached the network.
 # What a bucket answers, and what helps. In this order: the first that occurs in the answer counts.
 _NO_RIGHT: Final = "These credentials lack the right: they must read, write and list below the store's URL"
+_ELSEWHERE: Final = "The region or the endpoint is wrong: set AWS_REGION and AWS_ENDPOINT_URL"
+_LATER: Final = "The server has trouble: run again when it is well"
 _ADVICE: Final = {
+    "169.254.169.254": (
+        "No credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile: AWS_PROFILE"
+    ),
     "NoSuchBucket": "The bucket does not exist: create it, or correct the store's URL",
     "InvalidAccessKeyId": "The credentials are wrong: check the access key",
     "SignatureDoesNotMatch": "The credentials are wrong: check the secret key",
@@ -34,40 +46,75 @@ _ADVICE: Final = {
     "InvalidToken": "The credentials are wrong: check the session token",
     "RequestTimeTooSkewed": "The clock of this machine is wrong: set it",
     "AuthorizationHeaderMalformed": "The region is wrong: set AWS_REGION, or the option region",
-    "PermanentRedirect": "The region or the endpoint is wrong: set AWS_REGION and AWS_ENDPOINT_URL",
+    "PermanentRedirect": _ELSEWHERE,
+    "Received redirect without LOCATION": _ELSEWHERE,
+    "SlowDown": _LATER,
+    "InternalError": _LATER,
+    "ServiceUnavailable": _LATER,
+    "500 Internal Server Error": _LATER,
+    "503 Service Unavailable": _LATER,
     "AccessDenied": _NO_RIGHT,
     "403 Forbidden": _NO_RIGHT,
     "error sending request": "It cannot be reached: check the endpoint and the network",
 }
+_CODE: Final = re.compile(r"<Code>(.*?)</Code>", re.DOTALL)
 _MESSAGE: Final = re.compile(r"<Message>(.*?)</Message>", re.DOTALL)
+_NO_CREDENTIALS: Final = re.compile(r"External AWS credential provider: (?:\w+: )?(.*)")
 
 _ERRORS: Final = (BaseError, OSError, ValueError)
+
+_LOOKED_FOR: Final = 15.0
+_WRITTEN_FOR: Final = 60.0
+"""Seconds for which a look-up, or a request that writes or reads a body, is repeated."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One bucket, three measures of patience.
+
+    Attributes:
+        look: For records and listings that are looked up: a run that computes instead waits for them.
+        write: For small objects that are written: what was computed is worth a longer try.
+        body: For the bytes of large objects, which take their time on a slow line.
+    """
+
+    look: Any
+    write: Any
+    body: Any
+
+    @classmethod
+    def alike(cls, store: Any) -> "Clients":
+        """One client for everything."""
+        return cls(store, store, store)
 
 
 class ObstoreObjects:
     """Objects that obstore can reach.
 
     Args:
-        store: The obstore store, rooted at the bucket.
+        clients: Obstore's stores, rooted at the bucket.
         prefix: Path inside it that is the root, without slashes at its ends; may be empty.
         url: How the user wrote it, for messages.
+        place: What tells the bucket from others: where it does not answer, look-ups fail at once for a while.
     """
 
     ordered = True
     remote = True
 
-    def __init__(self, store: Any, prefix: str, *, url: str) -> None:
-        self._store = store
+    def __init__(self, clients: Clients, prefix: str, *, url: str, place: str | None = None) -> None:
+        self._clients = clients
         self._prefix = prefix
         self.url = url
+        self._outage = outage_of(place or url)
 
     def check(self, scope: str) -> None:
         """See Objects. One marker a scope is put twice at most: a store that takes it twice ignores put-if-absent."""
         key = f"{scope}/store.json"
         marker = b'{"schema":%d}\n' % STORE_SCHEMA
         try:
-            ignored = self.create(key, marker) and self.create(key, marker)
-        except StoreError:
+            # of other bytes, so that it is not taken for the first, whose answer was lost
+            ignored = self.create(key, marker) and self.create(key, marker + b"\n")
+        except NoRightError:
             # A bucket that is missing refuses writes as forbidden, but says so when it is read.
             self.get(key)
             raise
@@ -79,37 +126,59 @@ class ObstoreObjects:
 
     def get(self, key: str) -> bytes | None:
         """See Objects."""
-        try:
-            return bytes(obstore.get(self._store, self._path(key)).bytes())
-        except FileNotFoundError as error:
-            self._no_bucket(error)
-            return None
-        except _ERRORS as error:
-            raise self._failed("read", key, error) from error
+        found = None
+        with self._looking("read", key):
+            found = insist(lambda: obstore.get(self._clients.look, self._path(key)).bytes(), seconds=_LOOKED_FOR)
+        return None if found is None else bytes(found)
 
     def create(self, key: str, data: bytes) -> bool:
         """See Objects."""
+        asked = 0
+
+        def put() -> None:
+            nonlocal asked
+            asked += 1
+            obstore.put(self._clients.write, self._path(key), data, mode="create")
+
         try:
-            obstore.put(self._store, self._path(key), data, mode="create")
-        except AlreadyExistsError:
-            return False
+            insist(put, seconds=_WRITTEN_FOR)
+        except AlreadyExistsError as error:
+            # Where an answer was lost and the request was sent again, it may be our own that is there.
+            return (asked > 1 or was_repeated(error)) and self.get(key) == data
         except _ERRORS as error:
             raise self._failed("write", key, error) from error
+        self._outage.over()
         return True
 
     def size(self, key: str) -> int | None:
         """See Objects."""
+        found = self._head(key)
+        return None if found is None else int(found["size"])
+
+    def _head(self, key: str) -> Any:
+        self._outage.check()
         try:
-            return int(obstore.head(self._store, self._path(key))["size"])
+            return obstore.head(self._clients.look, self._path(key))
         except FileNotFoundError:
             return None
         except _ERRORS as error:
-            raise self._failed("look for", key, error) from error
+            raise self._unanswered("look for", key, self._reason(key, error)) from error
+
+    def _reason(self, key: str, refused: BaseException) -> BaseException:
+        """The answer to HEAD has no text, so that a wrong clock looks like a missing right: GET tells the two apart."""
+        if re.search(r"status code: 4\d\d|403 Forbidden", str(refused)):
+            try:
+                obstore.get_range(self._clients.look, self._path(key), start=0, length=1)
+            except FileNotFoundError:
+                return refused
+            except _ERRORS as told:
+                return told
+        return refused
 
     def chunks(self, key: str, into: memoryview | None = None) -> Iterator[memoryview] | None:
         """See Objects."""
         try:
-            found = obstore.get(self._store, self._path(key))
+            found = insist(lambda: obstore.get(self._clients.body, self._path(key)), seconds=_WRITTEN_FOR)
         except FileNotFoundError as error:
             self._no_bucket(error)
             return None
@@ -144,24 +213,31 @@ class ObstoreObjects:
         with tempfile.SpooledTemporaryFile(max_size=_KEPT_IN_MEMORY, prefix="mlrepro-") as file:
             yield RemoteSpool(self, file)
 
-    def upload(self, key: str, body: bytes | IO[bytes], *, multipart: bool) -> None:
-        """Put an object, replacing what may be there."""
-        try:
+    def upload(self, key: str, body: Callable[[], bytes | Iterator[bytes]], *, multipart: bool) -> None:
+        """Put an object, replacing what may be there. Its bytes are asked for anew with each try."""
+
+        def put() -> None:
             obstore.put(
-                self._store,
+                self._clients.body if multipart else self._clients.write,
                 self._path(key),
-                body,
+                body(),
                 use_multipart=multipart,
                 chunk_size=_PART,
                 max_concurrency=_PARTS_AT_ONCE,
             )
+
+        try:
+            insist(put, seconds=_WRITTEN_FOR)
         except _ERRORS as error:
             raise self._failed("write", key, error) from error
+        self._outage.over()
 
     def copy(self, source: str, target: str) -> None:
         """See Objects."""
         try:
-            obstore.copy(self._store, self._path(source), self._path(target))
+            insist(
+                lambda: obstore.copy(self._clients.body, self._path(source), self._path(target)), seconds=_WRITTEN_FOR
+            )
         except (FileNotFoundError, *_ERRORS) as error:
             raise self._failed("copy", source, error) from error
 
@@ -173,7 +249,7 @@ class ObstoreObjects:
     def delete(self, key: str) -> None:
         """See Objects."""
         try:
-            obstore.delete(self._store, self._path(key))
+            insist(lambda: obstore.delete(self._clients.write, self._path(key)), seconds=_WRITTEN_FOR)
         except FileNotFoundError:
             return
         except _ERRORS as error:
@@ -183,67 +259,49 @@ class ObstoreObjects:
         """See Objects; a bucket renews nothing, so what is not new already has to be sent again."""
         if size <= _KEPT_IN_MEMORY:
             return False  # to send it costs no more than to ask for it
-        try:
-            found = obstore.head(self._store, self._path(key))
-        except FileNotFoundError:
+        found = self._head(key)
+        if found is None:
             return False
-        except _ERRORS as error:
-            raise self._failed("look for", key, error) from error
         return bool(found["size"] == size and time.time() - found["last_modified"].timestamp() < RENEWED_AFTER)
 
     def names(self, folder: str) -> Iterator[str]:
         """See Objects; in text order."""
         path = self._path(folder)
-        try:
-            # Small pieces, so that who wants only the newest entry takes no more than the first page of the listing.
-            for page in obstore.list(self._store, path, chunk_size=8):
-                for item in page:
-                    name = item["path"][len(path) + 1 :]
-                    if "/" not in name:
-                        yield name
-        except FileNotFoundError as error:
-            self._no_bucket(error)
-        except _ERRORS as error:
-            raise self._failed("list", folder, error) from error
+        # Small pieces, so that who wants only the newest entry takes no more than the first page of the listing.
+        for item in self._list(folder, chunk_size=8):
+            name = item["path"][len(path) + 1 :]
+            if "/" not in name:
+                yield name
 
     def latest(self, folder: str, suffix: str, limit: int) -> list[str]:
         """See Objects."""
         path = self._path(folder)
-        try:
-            listed = [item for page in obstore.list(self._store, path) for item in page]
-        except FileNotFoundError as error:
-            self._no_bucket(error)
-            return []
-        except _ERRORS as error:
-            raise self._failed("list", folder, error) from error
+        listed = self._list(folder, chunk_size=_PAGE)
         found = [(item["last_modified"], item["path"][len(path) + 1 :]) for item in listed]
         newest = sorted((each for each in found if each[1].endswith(suffix) and "/" not in each[1]), reverse=True)
         return [name for _, name in newest[:limit]]
 
     def folders(self, folder: str) -> tuple[list[str], bool]:
         """See Objects."""
-        path = self._path(folder)
-        try:
-            found = obstore.list_with_delimiter(self._store, path)
-        except FileNotFoundError as error:
-            self._no_bucket(error)
-            return [], False
-        except _ERRORS as error:
-            raise self._failed("list", folder, error) from error
-        return sorted(item[len(path) + 1 :].rstrip("/") for item in found["common_prefixes"]), bool(found["objects"])
+        path = self._path(folder).rstrip("/")
+        start = len(path) + 1 if path else 0
+        found: Any = {"common_prefixes": [], "objects": []}
+        with self._looking("list", folder):
+            found = insist(lambda: obstore.list_with_delimiter(self._clients.look, path or None), seconds=_LOOKED_FOR)
+        return sorted(item[start:].rstrip("/") for item in found["common_prefixes"]), bool(found["objects"])
 
     def walk(self, folder: str) -> Iterator[Listed]:
         """See Objects."""
         path = self._path(folder)
         start = len(path) - len(folder)
-        try:
-            for page in obstore.list(self._store, path or None, chunk_size=1000):
-                for item in page:
-                    yield Listed(item["path"][start:], item["size"], item["last_modified"].timestamp())
-        except FileNotFoundError as error:
-            self._no_bucket(error)
-        except _ERRORS as error:
-            raise self._failed("list", folder, error) from error
+        for item in self._list(folder, chunk_size=_PAGE):
+            yield Listed(item["path"][start:], item["size"], item["last_modified"].timestamp())
+
+    def _list(self, folder: str, *, chunk_size: int) -> Iterator[Any]:
+        """What a listing tells of all objects below a folder."""
+        with self._looking("list", folder):
+            for page in pages(self._clients.look, self._path(folder) or None, size=chunk_size, seconds=_LOOKED_FOR):
+                yield from page
 
     def local_path(self, key: str) -> Path | None:  # noqa: ARG002 - a bucket has no local files
         """See Objects."""
@@ -252,20 +310,46 @@ class ObstoreObjects:
     def _path(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
 
+    @contextlib.contextmanager
+    def _looking(self, doing: str, key: str) -> Iterator[None]:
+        """Look something up. What is missing is passed over; a bucket that does not answer is soon asked no more."""
+        self._outage.check()
+        try:
+            yield
+        except FileNotFoundError as error:
+            self._no_bucket(error)
+        except _ERRORS as error:
+            raise self._unanswered(doing, key, error) from error
+
+    def _unanswered(self, doing: str, key: str, cause: BaseException) -> StoreError:
+        error = self._failed(doing, key, cause)
+        if _TRIED_AGAIN.search(str(cause)):
+            self._outage.note(error)
+        return error
+
     def _failed(self, doing: str, key: str, cause: BaseException) -> StoreError:
         text = str(cause)
         where = f"{self.url.rstrip('/')}/{key}"
-        for code, advice in _ADVICE.items():
-            if code in text:
-                said = _MESSAGE.search(text)
-                answer = f"{code}: {said.group(1)}" if said else code
-                return StoreError(f"Could not {doing} {where} ({answer}). {advice}")
+        if told := _NO_CREDENTIALS.search(text):
+            return StoreError(f"Could not {doing} {where}: {told.group(1)}")
+        for mark, advice in _ADVICE.items():
+            if mark in text:
+                kind = NoRightError if advice is _NO_RIGHT else StoreError
+                return kind(f"Could not {doing} {where} ({_answer(text) or mark}). {advice}")
+        if answer := _answer(text):
+            return StoreError(f"Could not {doing} {where}: {answer}")
         return failed(doing, where, cause)
 
     def _no_bucket(self, error: FileNotFoundError) -> None:
         """S3 answers a missing bucket like a missing object; only its text tells the two apart."""
         if "NoSuchBucket" in str(error):
             raise self._failed("reach", "", error) from error
+
+
+def _answer(text: str) -> str | None:
+    """What S3 answered, on one line; None if it answered nothing."""
+    found = [part.group(1) for pattern in (_CODE, _MESSAGE) if (part := pattern.search(text))]
+    return " ".join(": ".join(found).split()) or None
 
 
 class RemoteSpool:
@@ -288,11 +372,10 @@ class RemoteSpool:
 
     def publish(self, key: str) -> None:
         """See Spool."""
-        self._file.seek(0)
         if self._size <= _KEPT_IN_MEMORY:
-            self._objects.upload(key, self._file.read(), multipart=False)
+            self._file.seek(0)
+            data = self._file.read()
+            self._objects.upload(key, lambda: data, multipart=False)
         else:
-            self._file.rollover()
-            body: Any = self._file._file  # obstore wants a plain file
-            assert isinstance(body, io.BufferedRandom)
-            self._objects.upload(key, body, multipart=True)
+            where = f"{self._objects.url.rstrip('/')}/{key}"
+            self._objects.upload(key, lambda: told(self._file, self._size, where), multipart=True)

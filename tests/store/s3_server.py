@@ -7,9 +7,10 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -63,9 +64,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def s3_server(folder: Path) -> Iterator[S3Server]:
+def s3_server(folder: Path, identities: Sequence[Mapping[str, Any]] = ()) -> Iterator[S3Server]:
+    """Start a server with a bucket; further identities are given as the server's own configuration has them."""
     s3, master, filer, volume, admin = _free_ports(5)
-    identities = [
+    everybody = [
         {
             "name": "admin",
             "credentials": [{"accessKey": ADMIN_KEY, "secretKey": ADMIN_SECRET}],
@@ -81,9 +83,10 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
             "credentials": [{"accessKey": READER_KEY, "secretKey": READER_SECRET}],
             "actions": [f"Read:{BUCKET}", f"List:{BUCKET}"],
         },
+        *identities,
     ]
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": identities}))
+    config.write_text(json.dumps({"identities": everybody}))
     command = [
         str(_binary()), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false",
         "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={config}",
