@@ -60,8 +60,13 @@ def app() -> None:
       mlrepro load churn_model@v3 -o model.pkl  its bytes as a file
       mlrepro rollback churn_model --channel production   back to the last good version
       mlrepro history churn_model --channel production    who moved what, when and why
+      mlrepro share churn_model@v3 --to shared  give its result to all who read that scope
       mlrepro plan -m project                   what a run would do, and why
       mlrepro explain churn_model -m project    what makes it run, with the lines that changed
       mlrepro verify churn_model -m project     compute again and compare
       mlrepro fingerprint project:clean         what code a key follows
+      mlrepro gc                                what could be removed from the store; --delete removes it
+      mlrepro fsck                              check every record and every byte
+      mlrepro stats                             how large the store is, and what the cache saved
+      mlrepro copy ./store s3://ml/store        take a store to another place
     """

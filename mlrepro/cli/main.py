@@ -8,8 +8,11 @@ from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
     channels,
     comparing,
     fingerprinting,
+    housekeeping,
     planning,
     reading,
+    sharing,
+    stats,
     verifying,
 )
 from mlrepro.cli.app import app

@@ -1,0 +1,189 @@
+"""The verbs that look after a store, as a user calls them."""
+
+import datetime as dt
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlrepro.cli import main
+from mlrepro.cli import progress as progress_module
+from mlrepro.store import Store, open_store
+from mlrepro.store.housekeeping import retention
+from tests.catalog.lab import MODEL, PRODUCTION, entry_key, lose, record, serve, train
+from tests.store.housekeeping.aging import contents, grow_old
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = open_store(str(tmp_path / "store"), options={"durable": "false"})
+    for number in range(12):
+        version = train(store, b"x" * 1000 + str(number).encode())
+        store.put_result(version.input_hash, record(version, assets=["churn_model"]))
+    grow_old(store, 100)
+    return store
+
+
+@pytest.fixture
+def run(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("MLREPRO_STORE", store.url)
+    monkeypatch.setenv("MLREPRO_USER", "ada")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["mlrepro", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        printed = capsys.readouterr()
+        return int(exit_.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+class TestGc:
+    def test_says_what_would_go_and_changes_nothing(self, run: Run, store: Store) -> None:
+        before = contents(store)
+        code, out, err = run("gc")
+        assert (code, err) == (0, "")
+        assert "this would be done with --delete" in out
+        assert "set aside        2  2.0 kB" in out
+        assert "2.0 kB  churn_model" in out
+        assert contents(store) == before
+
+    def test_deletes_what_was_set_aside_before(self, run: Run, store: Store) -> None:
+        assert "freed now: 0 B; freed by the next gc after the grace period of 1d: 2.6 kB" in run("gc", "--delete")[1]
+        grow_old(store, 2)
+        assert "freed now: 2.6 kB" in run("gc", "--delete")[1]
+        assert next(store.entries(("gc",))).body["who"] == "ada"
+
+    def test_takes_a_policy(self, run: Run) -> None:
+        told = json.loads(run("gc", "--keep-versions", "2", "--json")[1])
+        assert told["set_aside"]["blob"] == {"count": 10, "bytes": 10 * 1001}
+        assert told["policy"]["grace"] == 86_400
+        assert json.loads(run("gc", "--younger-than", "101d", "--json")[1])["set_aside"] == {}
+
+    def test_refuses_a_short_grace_period(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        code, _, err = run("gc", "--grace", "59m")
+        assert code == 1
+        assert "a grace period of 59m is too short" in err
+        assert "--grace 1h or more" in err
+        monkeypatch.setattr(retention, "LEAST_GRACE", dt.timedelta(minutes=1))
+        assert run("gc", "--grace", "59m")[0] == 0
+
+    @pytest.mark.parametrize("text", ["soon", "3", "-1d", "1e9w", "99999999999w"])
+    def test_refuses_what_is_no_time_span(self, run: Run, text: str) -> None:
+        code, _, err = run("gc", "--younger-than", text)
+        assert code == 1
+        assert f"{text!r} is no time span: write a number and a unit, such as 30d" in err
+
+    def test_tells_of_what_cannot_be_read(self, run: Run, store: Store) -> None:
+        store._objects.delete(entry_key(store, ("versions", *MODEL, "_"), 12))
+        store._objects.create(entry_key(store, ("versions", *MODEL, "_"), 12), b"{")
+        code, _, err = run("gc")
+        assert code == 0
+        assert err.startswith("note: default/versions/churn_model/_/")
+
+
+class TestFsck:
+    def test_of_a_clean_store(self, run: Run) -> None:
+        code, out, _ = run("fsck")
+        assert code == 0
+        assert "scope default: clean; 24 records and 12 (11.7 kB) of blobs checked" in out
+
+    def test_tells_of_each_problem_what_to_do(self, run: Run, store: Store) -> None:
+        lose(store, train(store, b"lost"))
+        code, out, _ = run("fsck", "--quick")
+        assert code == 1
+        assert "missing blob: default/blobs/sha256/" in out
+        assert "(churn_model@v13)" in out
+        assert "materialize it again" in out
+        assert "1 problem" in out
+
+    def test_repairs(self, run: Run, store: Store) -> None:
+        store._objects.delete(entry_key(store, ("versions", *MODEL, "_"), 3))
+        assert "filled with an entry that says it is lost" in run("fsck", "--repair")[1]
+        assert json.loads(run("fsck", "--json")[1])["clean"] is True
+
+
+class TestStats:
+    def test_sizes_without_an_instance(self, run: Run) -> None:
+        code, out, _ = run("stats")
+        assert code == 0
+        assert "churn_model  11.7 kB       12         12          12" in out
+        assert "hits and seconds saved: unknown, as DAGSTER_HOME is not set" in out
+
+    def test_as_json(self, run: Run) -> None:
+        told = json.loads(run("stats", "--json")[1])
+        assert told["scopes"][0]["assets"][0]["versions"] == 12
+        assert told["savings"] is None
+
+
+class TestCopy:
+    def test_copies_and_skips_what_is_there(self, run: Run, store: Store, tmp_path: Path) -> None:
+        code, out, _ = run("copy", store.url, str(tmp_path / "copy"))
+        assert code == 0
+        assert ["copied", "12", "11.7", "kB", "24"] in [line.split() for line in out.splitlines()]
+        serve(store, b"new")
+        told = json.loads(run("copy", store.url, str(tmp_path / "copy"), "--json")[1])
+        assert {kind: amount["count"] for kind, amount in told["copied"].items()} == {
+            "blob": 1,
+            "version": 1,
+            "channel": 1,
+        }
+
+    def test_tells_of_conflicts(self, run: Run, store: Store, tmp_path: Path) -> None:
+        serve(open_store(str(tmp_path / "copy"), options={"durable": "false"}), b"theirs")
+        serve(store, b"ours", name=PRODUCTION)
+        code, out, _ = run("copy", store.url, str(tmp_path / "copy"))
+        assert code == 1
+        assert "conflict: default/channels/churn_model/production/_/999999999998.json: the target has another" in out
+
+    def test_a_wrong_url_is_one_line(self, run: Run, tmp_path: Path) -> None:
+        code, out, err = run("copy", "ftp://somewhere", str(tmp_path))
+        assert (code, out) == (1, "")
+        assert err.count("\n") == 1
+        assert "ftp://somewhere is of no known kind of store" in err
+
+
+class TestProgress:
+    def test_a_long_command_tells_how_far_it_is(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(progress_module, "_LOG", 0.0)
+        lines = run("fsck")[2].splitlines()
+        assert "24 records read in scope default" in lines
+        assert "12 blobs read in scope default" in lines
+
+    def test_a_short_one_says_nothing(self, run: Run) -> None:
+        assert run("fsck")[2] == ""
+
+    def test_interrupted_it_ends_without_a_traceback(self, store: Store, tmp_path: Path) -> None:
+        command = [sys.executable, "-c", INTERRUPTED, "copy", store.url, str(tmp_path / "copy")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert err.strip() == "Aborted!"
+
+
+INTERRUPTED = """
+import threading, time
+from mlrepro.cli import main
+from mlrepro.store.housekeeping import copying
+def slowly(self, scope, row, begun=threading.Event()):
+    if not begun.is_set():
+        begun.set()
+        print("begun", flush=True)
+    time.sleep(0.2)
+copying._Copying._blob = slowly
+main()
+"""
