@@ -22,7 +22,12 @@ DEMO := $(firstword $(wildcard $(DEV)) $(VENV)/.installed-$(VERSION)-demo)
 BARE := .venv-bare/.installed-$(VERSION)
 TESTS := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help demo ui rollback-demo rollback-ui test test-fast lint format bench pictures clean
+# what reads most out of Dagster's event log
+ON_POSTGRES := tests/definitions/test_channel.py tests/definitions/test_partitions.py tests/definitions/test_pins.py \
+	tests/definitions/test_rollback_sensor.py tests/execution/test_cache_first.py tests/execution/test_channels.py \
+	tests/execution/test_partitions.py tests/execution/test_staleness.py
+
+.PHONY: help demo ui rollback-demo rollback-ui test test-fast test-postgres lint format bench pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -44,6 +49,9 @@ test: $(DEV)  ## run all tests
 
 test-fast: $(DEV)  ## run the tests that start no servers, browsers or demos
 	$(TESTS) -m 'not slow' $(PYTEST_ARGS)
+
+test-postgres: $(DEV)  ## run the tests of runs, channels, sensors and partitions with Dagster on PostgreSQL
+	MLREPRO_TEST_POSTGRES=1 $(TESTS) -m 'not slow' $(ON_POSTGRES) $(PYTEST_ARGS)
 
 lint: $(DEV) $(BARE)  ## check style, types, who imports whom, and the import without extras
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ EXTRAS = (
     "dagster_k8s",
     "psycopg2",
     "boto3",
+    "dagster_aws",
+    "cryptography",
 )
 
 present = [name for name in EXTRAS if importlib.util.find_spec(name)]

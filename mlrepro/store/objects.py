@@ -1,12 +1,13 @@
 """What the store needs of the place that holds its objects: a folder, a bucket or memory."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from mlrepro.errors import StoreError
+from mlrepro.errors import NoRightError, StoreError
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -128,4 +129,5 @@ class FolderInPlaceError(StoreError):
 def failed(doing: str, where: str, cause: BaseException) -> StoreError:
     """A StoreError that says what was tried, where, and what the place answered."""
     reason = getattr(cause, "strerror", None) or str(cause).split("\n\nDebug source", maxsplit=1)[0].strip()
-    return StoreError(f"Could not {doing} {where}: {reason or type(cause).__name__}")
+    refused = isinstance(cause, OSError) and cause.errno in {errno.EACCES, errno.EPERM, errno.EROFS}
+    return (NoRightError if refused else StoreError)(f"Could not {doing} {where}: {reason or type(cause).__name__}")

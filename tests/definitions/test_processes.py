@@ -16,6 +16,7 @@ import pytest
 
 from mlrepro import versions
 from mlrepro.store import open_store
+from tests.instances import dagster_home
 
 pytestmark = pytest.mark.slow
 
@@ -43,9 +44,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.home = folder / "home"
-        self.home.mkdir()
-        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        self.home = dagster_home(folder / "home")
         with dg.DagsterInstance.from_config(str(self.home)) as instance:
             # two processes that create the SQLite files at the same moment trip over one another, mlrepro or not
             instance.get_runs(limit=1)

@@ -19,6 +19,7 @@ import pytest
 
 from mlrepro.catalog.channels import ChannelEntry, ChannelName, entries_of
 from mlrepro.store import Store, open_store
+from tests.instances import dagster_home
 
 pytestmark = pytest.mark.slow
 
@@ -81,9 +82,7 @@ class Deployment:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.home = folder / "home"
-        self.home.mkdir()
-        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        self.home = dagster_home(folder / "home")
         (folder / "shop.py").write_text(textwrap.dedent(LOCATION))
         self.port = _free_port()
         (folder / "workspace.yaml").write_text(

@@ -91,7 +91,9 @@ def test_the_readmes_channel_example_goes_back(tmp_path: Path) -> None:
     run(tmp_path, sys.executable, "-c", f"{script} assert mlrepro.load('predictions') == [0.0, 0.5, 1.0]")
 
 
-@pytest.mark.parametrize("page", ["docs/how-it-works.md", "docs/adopting.md", "docs/rollback-sensors.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/how-it-works.md", "docs/adopting.md", "docs/rollback-sensors.md", "docs/sharing.md"]
+)
 def test_a_pages_python_runs(tmp_path: Path, page: str) -> None:
     (tmp_path / "page.py").write_text("\n".join(blocks(page, "python")))
     run(tmp_path, sys.executable, "page.py")
@@ -106,6 +108,15 @@ def test_the_commands_page_runs(tmp_path: Path) -> None:
     assert all(printed.values())
     run(tmp_path, sys.executable, "-c", notebook)
     assert json.loads((tmp_path / "ranking.json").read_text()) == {"auc": 0.75}
+
+
+def test_the_housekeeping_page_runs(tmp_path: Path) -> None:
+    first, later = blocks("docs/housekeeping.md", "python")
+    run(tmp_path, sys.executable, "-c", first)
+    printed = {command: run(tmp_path, *shlex.split(command)) for command in commands("docs/housekeeping.md")}
+    assert all(printed.values())
+    assert "this would be done with --delete" in printed["mlrepro gc --store store"]
+    run(tmp_path, sys.executable, "-c", f"from mlrepro.store import open_store\nstore = open_store('store')\n{later}")
 
 
 def test_the_channels_page_runs(tmp_path: Path) -> None:

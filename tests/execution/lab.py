@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from dagster._core.loader import LoadingContextForTest
 
 from mlrepro import InputHashIOManager, ReproStore, cache_first
 from mlrepro.store import Store, open_store
+from tests.instances import dagster_home, open_instance
 
 NOT_REPLAYED = {
     "ENGINE_EVENT",
@@ -123,11 +123,11 @@ class Lab:
 
     def __init__(self, folder: Path, template: Path, executor: dg.ExecutorDefinition) -> None:
         self.folder = folder
-        self.home = folder / "home"
-        shutil.copytree(template, self.home)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.home = dagster_home(folder / "home", template)
         self.url = str(folder / "store")
         self.executor = executor
-        self.instance = dg.DagsterInstance.from_config(str(self.home))
+        self.instance = open_instance(self.home)
 
     def store(self) -> Store:
         return open_store(self.url, options={"durable": "false"})

@@ -17,6 +17,7 @@ from dagster._core.definitions.reconstruct import ReconstructableJob
 from mlrepro import versions
 from tests.execution import flows
 from tests.execution.lab import Both, Lab, Pair, Ran, fresh, told, two_labs
+from tests.instances import ON_POSTGRES
 
 pytestmark = pytest.mark.slow
 
@@ -155,6 +156,7 @@ def test_two_runs_that_replay_the_same_at_once(runs: Runs, tmp_path: Path) -> No
     assert fresh(found[0], *KNOWN)
 
 
+@pytest.mark.skipif(ON_POSTGRES, reason="only SQLite's files are locked as a whole")
 def test_database_that_another_process_holds_for_a_while(runs: Runs) -> None:
     lab = runs.both.first
     runs.one(lab, flows.known)

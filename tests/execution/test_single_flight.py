@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlrepro.store import Claim, Lease, open_store
+from tests.instances import dagster_home
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ class Person:
     def __init__(self, name: str, folder: Path, empty_home: Path) -> None:
         self.name = name
         self.folder = folder
-        self.home = shutil.copytree(empty_home, folder / name)
+        self.home = dagster_home(folder / name, empty_home)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, note: str = "", tags: dict[str, str] | None = None, **environment: str) -> None:

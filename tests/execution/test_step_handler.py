@@ -1,6 +1,5 @@
 """`CacheFirstStepHandler` around a step handler that launches threads: what is launched, waits, and is stopped."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from mlrepro.execution import replay, step_handler
 from mlrepro.store import Claim, Lease, Store, open_store
 from tests.execution import handled
 from tests.execution.handled import Threads
+from tests.instances import dagster_home
 
 ALL = ("first", "middle", "last")
 STRANGER = Claim(holder="another run/slow", who="ana", run_id="another run", step="slow", code_location="team-a")
@@ -91,7 +91,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    home = shutil.copytree(empty_home, tmp_path / "home")
+    home = dagster_home(tmp_path / "home", empty_home)
     monkeypatch.setenv("MLREPRO_TEST_STORE", str(tmp_path / "store"))
     handler = Threads()
     handler.go_on.set()

@@ -10,6 +10,7 @@ from mlrepro.catalog.history import Version, append_version
 from mlrepro.catalog.moving import Mover, promote, roll_back
 from mlrepro.quality import View
 from mlrepro.store import open_store
+from tests.instances import new_instance
 
 MODEL = dg.AssetKey("churn_model")
 ANNA = Mover("anna")
@@ -21,7 +22,7 @@ class ModelLab:
     def __init__(self, folder: Path, partition: str | None = None) -> None:
         self.url = str(folder / "store")
         self.store = open_store(self.url, options={"durable": "false"})
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = new_instance()
         self.partition = partition
 
     def name(self, partition: str | None = None) -> ChannelName:
