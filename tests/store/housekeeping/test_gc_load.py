@@ -52,7 +52,8 @@ WRITER = """
             stored = type(store.hash_value(0)).from_json(found.record["outputs"]["result"]["stored"])
             if not store.has_value(stored):
                 stored = store.write_value(value(number))
-        version, _ = append_version(store, asset, None, stored, {"data_version": stored.content_hash, "input_hash": key})
+        body = {"data_version": stored.content_hash, "input_hash": key}
+        version, _ = append_version(store, asset, None, stored, body)
         assert store.read_value(version.stored) == value(number), "what was just made is there"
         newest = [each for each, _ in zip(versions_of(store, asset), range(2))]
         for each in newest:
