@@ -41,14 +41,46 @@ def keep(store: Store, version: Version, scope: str | None = None) -> Mapping[st
     found = store.get_result(version.input_hash, usable=_well_formed) if version.input_hash else None
     if found is None or found.scope == target:
         return None if found is None else found.record
-    # what stands beside the version is not what is kept, and may be gone, or a pickle that nobody vouches for
-    for stored in values_of(found.record, Origin(found.scope, version.input_hash)):
+    return publish(store, str(version.input_hash), found.record, target, origin=found.scope)
+
+
+def publish(
+    store: Store,
+    input_hash: str,
+    record: Mapping[str, Any],
+    scope: str,
+    *,
+    origin: str | None = None,
+    replacing: bool = False,
+) -> Mapping[str, Any]:
+    """Have a result's values, what else its record names, and the record itself in another scope too.
+
+    Values that are gone, and pickles that nobody vouches for, are left out.
+
+    Args:
+        store: Where the result is.
+        input_hash: What it is stored under.
+        record: Its record.
+        scope: Where to.
+        origin: The scope that the record was found in; None for what this process has just stored.
+        replacing: Whether it takes the place of one that stands there.
+
+    Returns:
+        The record that stands there now.
+
+    Raises:
+        NoRightError: Nothing may be written there.
+        StoreError: The store failed.
+    """
+    for stored in values_of(record, None if origin is None else Origin(origin, input_hash)):
         with contextlib.suppress(*_GONE, UntrustedPickleError):
-            store.keep_value(stored, scope=target)
-    for blob in _blobs(found.record):
+            store.keep_value(stored, scope=scope)
+    for blob in _blobs(record):
         with contextlib.suppress(*_GONE):
-            store.write_bytes(store.read_bytes(blob), scope=target)
-    return store.put_result(str(version.input_hash), found.record, scope=target)[0]
+            store.write_bytes(store.read_bytes(blob), scope=scope)
+    if replacing:
+        return store.replace_result(input_hash, record, scope=scope)
+    return store.put_result(input_hash, record, scope=scope)[0]
 
 
 def _well_formed(record: Mapping[str, Any]) -> bool:
@@ -62,4 +94,6 @@ def _well_formed(record: Mapping[str, Any]) -> bool:
 
 def _blobs(record: Mapping[str, Any]) -> list[str]:
     named = [record.get("code", {}).get("sources"), record.get("environment", {}).get("freeze")]
+    # a range of partitions has the hash of a manifest for its data version
+    named += [output.get("data_version") for output in record.get("outputs", {}).values() if output.get("partitions")]
     return [check_sha256(each, "content hash") for each in named if each]

@@ -134,7 +134,6 @@ class PlainResults:
             known.store,
             known.outputs.computation,
             known.key,
-            scope=known.outputs.scope(known.store),
             outputs={name: entry for name, entry in outputs.items() if entry is not None},
             skipped=sorted(set(known.outputs.selected()) - set(outputs)),
             checks=[known.outputs.read_evaluation(event) for event in started.checks],

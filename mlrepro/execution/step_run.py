@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlrepro.catalog.keeping import publish
 from mlrepro.dagster_internals import (
     StepExecutionContext,
     StepOutputHandle,
@@ -222,7 +223,7 @@ class StepRun:
                     yield from events
                     return
                 # at once, while a generator waits: it may change the value, or remove the file, when it goes on
-                written[output.name] = store_output(store, output, key, self.outputs.scope(store))
+                written[output.name] = store_output(store, output, key)
         except UnstorableValueError as error:
             # a store that fails fails the step: its asset would be green with nothing behind it
             if self._needed_downstream():
@@ -240,7 +241,6 @@ class StepRun:
             store,
             self.computation,
             key,
-            scope=self.outputs.scope(store),
             outputs={name: entry for name, (entry, _) in written.items()},
             skipped=sorted(set(self.outputs.selected()) - set(written)),
             checks=[check for event, _ in made for check in self.outputs.read_checks(event)],
@@ -279,13 +279,17 @@ class StepRun:
                 " run keeps its version, but nobody gets it from the cache"
             )
             return False
-        scope = self.outputs.scope(store)
         earlier = store.get_result(key.input_hash) if miss.supersedes else None
+        other: Mapping[str, Any]
         if earlier is None:
-            other, _ = store.put_result(key.input_hash, record, scope=scope)
+            other, is_ours = store.put_result(key.input_hash, record)
         else:
-            other = earlier.record
-            store.replace_result(key.input_hash, record, lost=miss.lost, scope=scope)
+            other, is_ours = earlier.record, False
+            store.replace_result(key.input_hash, record, lost=miss.lost)
+        # the own scope first, so that nobody who trusts nobody else has to compute it twice
+        if (scope := self.outputs.scope(store)) is not None:
+            published = publish(store, key.input_hash, record, scope, replacing=earlier is not None)
+            other = published if is_ours else other
         # with max_age the author says that the same inputs may give something else later
         if (
             not well_formed(other)
@@ -293,7 +297,7 @@ class StepRun:
             or self.computation.cache.max_age is not None
         ):
             return False
-        store.note_deviation(key.input_hash, record, scope=scope)
+        store.note_deviation(key.input_hash, record)
         self.step_context.log.warning(
             f"nondeterministic: the same code, config and inputs gave other bytes than in run {other['run_id']}"
             f" by {other['who']}. Set a seed (seed=...) or remove what varies (time, unordered sets, threads);"
@@ -334,7 +338,7 @@ class StepRun:
         ]
         if differing:
             note = {"run_id": self.step_context.run_id, "outputs": differing, "found_by": "verify"}
-            store.note_deviation(key.input_hash, note, scope=self.outputs.scope(store))
+            store.note_deviation(key.input_hash, note)
             raise NondeterminismError(
                 f"computed again, {', '.join(differing)} came out with other bytes than in run"
                 f" {found.record['run_id']} by {found.record['who']} (input hash {key.input_hash[:12]})"

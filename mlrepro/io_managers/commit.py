@@ -53,9 +53,7 @@ class ComputedOutput:
     format: str | None
 
 
-def store_output(
-    store: Store, output: ComputedOutput, key: StepKey, scope: str | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def store_output(store: Store, output: ComputedOutput, key: StepKey) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write an output's blobs.
 
     Returns:
@@ -69,13 +67,13 @@ def store_output(
     entry: dict[str, Any] = {"tags": dict(output.tags)}
     described: dict[str, Any] = {}
     if not output.has_value:
-        entry["stored"] = store.write_value(None, scope=scope).to_json()
+        entry["stored"] = store.write_value(None).to_json()
         entry["valueless"] = True
         entry["data_version"] = output.data_version or key.input_hash
     elif key.partitions is not None and len(key.partitions) > 1:
         by_partition = _by_partition(output, key.partitions)
         entry["partitions"] = {
-            partition: store.write_value(value, format=output.format, scope=scope).to_json()
+            partition: store.write_value(value, format=output.format).to_json()
             for partition, value in by_partition.items()
         }
         entry["partition_metrics"] = {
@@ -83,12 +81,12 @@ def store_output(
         }
         manifest = {partition: stored["content_hash"] for partition, stored in entry["partitions"].items()}
         # a range has one data version in Dagster: the hash of a blob that tells each partition's content
-        entry["data_version"] = store.write_bytes(canonical_json(manifest).encode(), scope=scope)
+        entry["data_version"] = store.write_bytes(canonical_json(manifest).encode())
         described["mlrepro/size"] = sum(
             stored["size"] + stored["parts_size"] for stored in entry["partitions"].values()
         )
     else:
-        stored = store.write_value(output.value, format=output.format, scope=scope)
+        stored = store.write_value(output.value, format=output.format)
         entry["stored"] = stored.to_json()
         # None is the same bytes whatever was done to get it, so its inputs stand for it
         without_content = output.value is None
@@ -117,7 +115,6 @@ def result_record(
     computation: Computation,
     key: StepKey,
     *,
-    scope: str | None,
     outputs: Mapping[str, Mapping[str, Any]],
     skipped: Sequence[str],
     checks: Sequence[dict[str, Any]],
@@ -131,7 +128,6 @@ def result_record(
         store: Takes the closure's sources and the list of distributions, as blobs.
         computation: The step's function.
         key: The step's key.
-        scope: Where the blobs go; None for the own scope.
         outputs: What `store_output` returned for each output.
         skipped: Names of optional outputs that the function did not return.
         checks: Results of the asset checks that the function ran.
@@ -148,13 +144,13 @@ def result_record(
         "checks": list(checks),
         "code": {
             **described["code"],
-            "sources": store.write_bytes(sources_blob(key), scope=scope),
+            "sources": store.write_bytes(sources_blob(key)),
             "not_followed": [report.message for report in key.code.reports if not report.followed],
         },
         "environment": {
             "python": where.python,
             "platform": where.platform,
-            "freeze": store.write_bytes(where.freeze.encode(), scope=scope),
+            "freeze": store.write_bytes(where.freeze.encode()),
         },
         "who": launched_by(dict(step_context.dagster_run.tags)),
         "run_id": step_context.run_id,

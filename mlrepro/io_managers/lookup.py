@@ -1,11 +1,12 @@
 """Looking a result up: a hit that can be replayed, or the reason why the step computes."""
 
 import datetime as dt
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mlrepro.errors import StoreError
+from mlrepro.errors import CacheWarning, StoreError
 from mlrepro.io_managers.cache import Cache
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.modes import Mode
@@ -91,6 +92,8 @@ def look_up(
         return Miss(f"the store could not be read: {error}", warning=True, unanswered=True)
     if found is None and refused:
         return Miss("; ".join(refused), warning=True)
+    for why in refused:
+        warnings.warn(why, CacheWarning, stacklevel=2)
     if found is None:
         return Miss("no result has this input hash yet", unknown=True)
     if not well_formed(found.record):

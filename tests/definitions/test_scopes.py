@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlrepro import Cache, InputHashIOManager, ReproStore, ml_asset
+from mlrepro.errors import CacheWarning
 from mlrepro.store.signing import new_key
 from tests.definitions.lab import Lab
 from tests.store.s3_server import KEY, S3Server, s3_server
@@ -24,6 +25,11 @@ def numbers() -> list[int]:
     return [1, 2]
 
 
+@ml_asset
+def of_ones_own() -> list[int]:
+    return [3]
+
+
 class TestPickleFromTheSharedScope:
     def test_it_is_computed_and_the_run_says_why(self, lab: Lab) -> None:
         assert lab.run(settings, scope="team-a").cache == {"settings": "computed"}
@@ -36,6 +42,12 @@ class TestPickleFromTheSharedScope:
     def test_what_is_no_pickle_is_a_hit(self, lab: Lab) -> None:
         lab.run(numbers, scope="team-a")
         assert lab.run(numbers, scope="team-b").cache == {"numbers": "hit"}
+
+    def test_it_is_a_hit_for_the_team_that_published_it(self, lab: Lab) -> None:
+        lab.run(settings, scope="team-a")
+        again = lab.run(settings, scope="team-a")
+        assert again.cache == {"settings": "hit"}
+        assert again.value("settings").prec == 7
 
     def test_it_is_a_hit_where_the_scope_is_trusted(self, lab: Lab) -> None:
         lab.run(settings, scope="team-a")
@@ -75,15 +87,31 @@ class TestSignaturesRequired:
         assert lab.run(numbers).cache == {"numbers": "hit"}
 
     def test_a_forged_record_is_computed_again(self, demanding: Lab) -> None:
+        demanding.run(of_ones_own)
+        forge(demanding, "default")
+        again = demanding.run(of_ones_own)
+        assert again.cache == {"of_ones_own": "computed"}
+        assert "it was altered, or forged" in again.metadata("of_ones_own")["mlrepro/because"]
+        assert demanding.run(of_ones_own).cache == {"of_ones_own": "hit"}
+
+    def test_the_true_one_that_was_published_still_counts(self, demanding: Lab) -> None:
         demanding.run(numbers)
-        (path,) = Path(demanding.url).glob("shared/results/*/*.json")
-        forged = json.loads(path.read_bytes())
-        del forged["sha256"]
-        path.write_text(json.dumps({**forged, "who": "eve"}))
-        again = demanding.run(numbers)
-        assert again.cache == {"numbers": "computed"}
-        assert "it was altered, or forged" in again.metadata("numbers")["mlrepro/because"]
-        assert demanding.run(numbers).cache == {"numbers": "hit"}
+        forge(demanding, "default")
+        with pytest.warns(CacheWarning, match="in scope 'default' does not count: .* altered, or forged"):
+            assert demanding.run(numbers).cache == {"numbers": "hit"}
+
+    def test_a_forged_record_in_the_shared_scope_is_nobodys_hit(self, demanding: Lab) -> None:
+        demanding.run(numbers, scope="team-a")
+        forge(demanding, "shared")
+        assert demanding.run(numbers, scope="team-b").cache == {"numbers": "computed"}
+        assert demanding.run(numbers, scope="team-c").cache == {"numbers": "hit"}, "what team-b published replaced it"
+
+
+def forge(lab: Lab, scope: str) -> None:
+    (path,) = Path(lab.url).glob(f"{scope}/results/*/*.json")
+    forged = json.loads(path.read_bytes())
+    del forged["sha256"]
+    path.write_text(json.dumps({**forged, "who": "eve"}))
 
 
 def test_wrong_settings_are_told_before_anything_runs(lab: Lab) -> None:
