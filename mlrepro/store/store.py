@@ -1,6 +1,5 @@
 """The store: values, results, histories and leases behind one URL."""
 
-import contextlib
 import os
 import threading
 import warnings
@@ -8,13 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mlrepro.errors import BlobDamagedError, BlobMissingError, CacheWarning, StoreError, UntrustedPickleError
+from mlrepro.errors import BlobDamagedError, BlobMissingError, CacheWarning, UntrustedPickleError
 from mlrepro.store import derivations as derivations_
 from mlrepro.store import export, leases, results
 from mlrepro.store import history as histories_
 from mlrepro.store.blobs import Blob, Blobs, Sink, Source
 from mlrepro.store.formats import get_format
-from mlrepro.store.formats.parts import has_pickles, parts_of
+from mlrepro.store.formats.parts import parts_of
 from mlrepro.store.history import Entry, Make
 from mlrepro.store.keys import check_scope
 from mlrepro.store.leases import LEASE_TTL, SYSTEM_CLOCK, Claim, Clock, Holder, Lease, LeaseWatch
@@ -22,14 +21,12 @@ from mlrepro.store.local_cache import DEFAULT_SIZE, LocalCache
 from mlrepro.store.location import open_objects
 from mlrepro.store.results import FoundResult, Usable
 from mlrepro.store.stored import StoredValue
-from mlrepro.store.trust import Trust, refused_pickle
+from mlrepro.store.trust import Trust
+from mlrepro.store.vouching import Vouching
 from mlrepro.store.writing import write
 
 _checked: Final[set[tuple[Any, ...]]] = set()
 _check_lock: Final = threading.Lock()
-
-UNREADABLE: Final = (KeyError, TypeError, AttributeError, ValueError, StoreError)
-"""What reading a record raises that is none: somebody edited it, or a disk failed."""
 
 
 def open_store(
@@ -103,10 +100,15 @@ class Store:
         self.read_scopes = tuple(dict.fromkeys(check_scope(name) for name in read_scopes if name != scope))
         self.local_cache = local_cache
         self.trust = Trust.from_environment() if trust is None else trust
-        self._home = self.trust.home or self.scope
         self._options = dict(options or {})
         self._objects = open_objects(url, self._options)
         self._blobs = Blobs(self._objects, (self.scope, *self.read_scopes), local_cache)
+        self._vouching = Vouching(
+            self.trust,
+            self.scope,
+            self._blobs,
+            lambda input_hash, scope, usable: self.get_result(input_hash, usable=usable, only=scope),
+        )
 
     def __repr__(self) -> str:
         return f"Store({self.url!r}, scope={self.scope!r}, read_scopes={self.read_scopes!r})"
@@ -183,8 +185,7 @@ class Store:
             StoreError: The store failed.
         """
         wanted = as_type if isinstance(as_type, type) else None
-        source = self._source(stored, refuses_pickles=self._refused_pickle(stored))
-        return get_format(stored.format).read(source, stored, wanted)
+        return get_format(stored.format).read(self._vouching.source(stored), stored, wanted)
 
     def refused(self, stored: StoredValue) -> str | None:
         """Why a value would not be loaded because it is a pickle, or holds one, that nobody trusted vouches for.
@@ -198,24 +199,10 @@ class Store:
         Raises:
             StoreError: The store failed; a tree's manifest is gone or damaged.
         """
-        why = self._refused_pickle(stored)
-        return why if why is not None and has_pickles(self._source(stored), stored) else None
+        return self._vouching.refused(stored)
 
-    def _source(self, stored: StoredValue, *, refuses_pickles: str | None = None) -> Source:
-        return Source(self._blobs, Blob(stored.content_hash, stored.size), refuses_pickles=refuses_pickles)
-
-    def _refused_pickle(self, stored: StoredValue) -> str | None:
-        """Why pickles in a value are not loaded. The record is read only where the value can hold one."""
-        origin = stored.origin
-        if origin is None or stored.format not in {"pickle", "tree"}:
-            return None
-        record = None
-        if self.trust.needs_record(self._home, origin.scope) and origin.input_hash is not None:
-            found = self.get_result(origin.input_hash, usable=lambda record: _names(record, stored), only=origin.scope)
-            record = None if found is None else found.record
-        if self.trust.is_vouched(self._home, origin.scope, origin.input_hash, record):
-            return None
-        return refused_pickle(f"The object {stored.content_hash[:12]}", origin.scope, self._home)
+    def _source(self, stored: StoredValue) -> Source:
+        return Source(self._blobs, Blob(stored.content_hash, stored.size))
 
     def has_blob(self, digest: str, size: int | None = None, scope: str | None = None) -> bool:
         """Whether an object exists in a readable scope, and has that size where one is given. Its bytes are not read.
@@ -329,7 +316,7 @@ class Store:
         """
         self.check()
         signed = self.trust.sign(input_hash, record)
-        return results.put(self._objects, self._own(scope), input_hash, signed, self._refusal(input_hash))
+        return results.put(self._objects, self._own(scope), input_hash, signed, self._vouching.refusal(input_hash))
 
     def get_result(
         self,
@@ -359,36 +346,14 @@ class Store:
         """
         scopes = (self.scope, *self.read_scopes) if only is None else (check_scope(only),)
         why: list[str] = []
-        found = results.get(
-            self._objects, scopes, input_hash, usable, replaced, self._refusal(input_hash, to_load), why
-        )
+        refusal = self._vouching.refusal(input_hash, to_load=to_load)
+        found = results.get(self._objects, scopes, input_hash, usable, replaced, refusal, why)
         if refused is not None:
             refused += why
         else:
             for each in why:
                 warnings.warn(each, CacheWarning, stacklevel=2)
         return found
-
-    def _refusal(self, input_hash: str, to_load: bool = False) -> results.Refusal:
-        def refusal(scope: str, record: dict[str, Any]) -> str | None:
-            why = self.trust.refusal(scope, input_hash, record)
-            if why is None and to_load and not self.trust.is_vouched(self._home, scope, input_hash, record):
-                return self._pickle_in(record, scope)
-            return why
-
-        return refusal
-
-    def _pickle_in(self, record: Mapping[str, Any], scope: str) -> str | None:
-        """What to tell of a pickle that a record names; None if it names none."""
-        try:
-            values = list(results.values_of(record))
-        except UNREADABLE:
-            return None  # who asked for the record says that it is garbled
-        for stored in values:
-            with contextlib.suppress(BlobMissingError, BlobDamagedError):  # nor will that be loaded
-                if has_pickles(self._source(stored), stored):
-                    return refused_pickle(f"its object {stored.content_hash[:12]}", scope, self._home)
-        return None
 
     def replaced_results(self) -> frozenset[str]:
         """Input hashes of all results that were ever replaced, in the readable scopes: a request a scope, or few.
@@ -571,13 +536,3 @@ def _reopen(
     local_cache: LocalCache | None,
 ) -> Store:
     return Store(url, scope=scope, read_scopes=read_scopes, options=options, trust=trust, local_cache=local_cache)
-
-
-def _names(record: Mapping[str, Any], stored: StoredValue) -> bool:
-    """Whether a record says that this very value, in this very format, is one of its outputs."""
-    with contextlib.suppress(*UNREADABLE):
-        return any(
-            (each.content_hash, each.format) == (stored.content_hash, stored.format)
-            for each in results.values_of(record)
-        )
-    return False

@@ -10,6 +10,7 @@ import pytest
 
 from mlrepro.errors import CacheWarning, StoreError, UntrustedPickleError
 from mlrepro.store import Origin, Store, StoredValue, Trust
+from mlrepro.store.keys import blob_key
 from mlrepro.store.signing import new_key
 from tests.store.conftest import OpenHere
 
@@ -59,6 +60,15 @@ class TestPickleOfAnotherScope:
         assert open_here().get_result(HASH, to_load=True, refused=why) is None
         assert "from scope 'shared', which is not trusted" in why[0]
         assert open_here().get_result(HASH) is not None, "its record may be read"
+
+    def test_a_tree_of_which_nobody_can_tell_is_no_hit_either(self, open_here: OpenHere) -> None:
+        """Its manifest could come back between the look and the load."""
+        shared = open_here("shared")
+        theirs = publish(shared, TREE)
+        shared._objects.delete(blob_key("shared", theirs.content_hash))
+        why: list[str] = []
+        assert open_here().get_result(HASH, to_load=True, refused=why) is None
+        assert theirs.content_hash in why[0]
 
     def test_it_is_not_copied_into_the_own_scope(self, open_here: OpenHere) -> None:
         theirs = publish(open_here("shared"), PICKLED)
