@@ -2,10 +2,8 @@
 
 import datetime as dt
 import json
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,25 +163,23 @@ class TestProgress:
 
     def test_interrupted_it_ends_without_a_traceback(self, store: Store, tmp_path: Path) -> None:
         command = [sys.executable, "-c", INTERRUPTED, "copy", store.url, str(tmp_path / "copy")]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == 1
-        assert err.strip() == "Aborted!"
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 1
+        assert done.stderr.strip() == "Aborted!"
 
 
 INTERRUPTED = """
-import threading, time
+import os, signal, threading
 from mlrepro.cli import main
 from mlrepro.store.housekeeping import copying
-def slowly(self, scope, row, begun=threading.Event()):
-    if not begun.is_set():
-        begun.set()
-        print("begun", flush=True)
-    time.sleep(0.2)
-copying._Copying._blob = slowly
+interrupted = threading.Event()
+def on_interrupt(*_):
+    interrupted.set()
+    raise KeyboardInterrupt
+def until_ctrl_c(self, scope, row):
+    os.kill(os.getpid(), signal.SIGINT)
+    interrupted.wait(30)
+signal.signal(signal.SIGINT, on_interrupt)
+copying._Copying._blob = until_ctrl_c
 main()
 """
