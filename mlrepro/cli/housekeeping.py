@@ -101,6 +101,8 @@ def gc_command(
         f"\nfreed {'now' if delete else 'by --delete'}: {human_size(found.bytes_freed)}; freed by the next gc after the"
         f" grace period of {_span(grace)}: {human_size(found.later.bytes)}"
     )
+    if not (found.kept or found.set_aside or found.deleted or found.later.count):
+        _say_empty(found.url, found.scope)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     if found.more_notes:
@@ -147,6 +149,8 @@ def fsck_command(where: Where, quick: bool, repair: bool) -> None:
         ):
             if amount.count:
                 click.echo(f"  {name}: {_amount(amount)}")
+        if not (found.records or found.blobs.count or found.foreign.count):
+            _say_empty(found.url, found.scope)
         if found.no_longer_kept:
             click.echo(f"  no longer kept, removed by gc: {found.no_longer_kept:,} blobs that old records name")
     if not found.clean:
@@ -185,6 +189,10 @@ def copy_command(source: str, target: str, scopes: tuple[str, ...], as_json: boo
         click.echo(tabulate(rows, headers="keys"))
     if found.left:
         raise SystemExit(1)
+
+
+def _say_empty(url: str, scope: str) -> None:
+    click.echo(f"note: nothing is stored in scope {scope} of {url}: check --store and --scope", err=True)
 
 
 def _columns(amounts: Mapping[str, Amount]) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def stats_command(where: Where, since: dt.timedelta | None) -> None:
         print_json({**found.to_json(), "savings": saved.to_json() if saved else None})
         return
     click.echo(f"{found.url}: {human_size(found.bytes)}")
+    if not found.scopes:
+        click.echo("note: no scope of a store is there: check --store", err=True)
     for scope in found.scopes:
         _print_scope(scope)
     click.echo()

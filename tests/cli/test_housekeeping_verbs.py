@@ -183,3 +183,14 @@ signal.signal(signal.SIGINT, on_interrupt)
 copying._Copying._blob = until_ctrl_c
 main()
 """
+
+
+@pytest.mark.parametrize("verb", ["gc", "fsck"])
+def test_where_nothing_is_the_verb_says_so(verb: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from mlrepro.cli import main; main()", verb, "--store", str(tmp_path / "mistyped")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "nothing is stored in scope default of" in done.stderr
+    assert "check --store and --scope" in done.stderr

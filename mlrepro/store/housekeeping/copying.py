@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from mlrepro.errors import StoreError
 from mlrepro.store import records
 from mlrepro.store.housekeeping.gc import Amount
 from mlrepro.store.housekeeping.inventory import Inventory, Progress, Row, inventory
@@ -69,7 +70,7 @@ def copy(
     """Copy what a store holds. What is there already is skipped, so that a copy that was cut off can be run again.
 
     Blobs come first, then results, marks and histories, so that the target can be read from at any time. Leases,
-    scratch files, what is damaged, the trash and the history of garbage collections are not copied.
+    scratch files, what is damaged and the trash are not copied.
 
     Args:
         source: From here; nothing in it changes.
@@ -81,7 +82,8 @@ def copy(
         What was copied, and what was left because it is damaged, or because something else lies in its place.
 
     Raises:
-        StoreError: One of the two failed. What was copied is whole; run it again.
+        StoreError: One of the two failed, and what was copied is whole: run it again. Or the source holds nothing, or
+            one of the two lies in the other.
 
     Example:
         >>> from mlrepro.store import open_store
@@ -92,7 +94,10 @@ def copy(
         >>> there.read_value(stored)
         [1, 2]
     """
+    _check_apart(source, target)
     chosen = tuple(check_scope(scope) for scope in scopes) if scopes else tuple(scopes_of(source))
+    if not chosen:
+        raise StoreError(f"There is nothing to copy: no scope of a store is in {source.url}. Check the URL")
     copying = _Copying(source, target, progress)
     for scope in chosen:
         copying.scope(scope)
@@ -104,6 +109,17 @@ def copy(
         skipped=_amounts(copying.skipped),
         left=tuple(copying.left),
     )
+
+
+def _check_apart(source: Store, target: Store) -> None:
+    one, other = (
+        store.url.rstrip("/") if (folder := store._objects.local_path("")) is None else str(folder.resolve())
+        for store in (source, target)
+    )
+    if f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/"):
+        raise StoreError(
+            f"{source.url} and {target.url} are one store, or one lies in the other: copy to another place"
+        )
 
 
 class _Copying:

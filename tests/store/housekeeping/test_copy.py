@@ -159,3 +159,21 @@ def test_the_report_is_json(source: Store, open_here: OpenHere) -> None:
     told = json.loads(json.dumps(copy(source, open_here()).to_json()))
     assert told["copied"]["version"]["count"] == 3
     assert told["left"] == []
+
+
+@pytest.mark.parametrize("inside", ["", "inside", "inside/deeper"])
+def test_a_store_is_not_copied_into_itself(source: Store, inside: str) -> None:
+    before = files(source)
+    with pytest.raises(StoreError, match="are one store, or one lies in the other"):
+        copy(source, folder(Path(source.url) / inside))
+    with pytest.raises(StoreError, match="are one store, or one lies in the other"):
+        copy(folder(Path(source.url) / inside), source)
+    assert files(source) == before
+
+
+def test_a_source_that_is_none_is_no_empty_backup(tmp_path: Path) -> None:
+    with pytest.raises(
+        StoreError, match=r"There is nothing to copy: no scope of a store is in .*mistyped\. Check the URL"
+    ):
+        copy(folder(tmp_path / "mistyped"), folder(tmp_path / "backup"))
+    assert not (tmp_path / "backup").exists()
