@@ -143,7 +143,7 @@ def _bucket(scheme: str, bucket: str, url: str, options: Mapping[str, str]) -> C
     except Exception as error:  # obstore raises several unrelated types for a configuration it cannot use
         reason = str(error).split("\n\nDebug source", maxsplit=1)[0]
         raise StoreError(f"Could not open the store {url}: {reason}") from error
-    return Clients(**clients)
+    return Clients(**clients, patience=at_most)
 
 
 def _within(seconds: float | None, at_most: float) -> timedelta:

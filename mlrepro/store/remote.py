@@ -64,7 +64,6 @@ _NO_CREDENTIALS: Final = re.compile(r"External AWS credential provider: (?:\w+: 
 _ERRORS: Final = (BaseError, OSError, ValueError)
 
 _LOOKED_FOR: Final = 15.0
-_WRITTEN_FOR: Final = 60.0
 """Seconds for which a look-up, or a request that writes or reads a body, is repeated."""
 
 
@@ -76,11 +75,13 @@ class Clients:
         look: For records and listings that are looked up: a run that computes instead waits for them.
         write: For small objects that are written: what was computed is worth a longer try.
         body: For the bytes of large objects, which take their time on a slow line.
+        patience: Seconds for which what failed is tried again, but for look-ups.
     """
 
     look: Any
     write: Any
     body: Any
+    patience: float = 60.0
 
     @classmethod
     def alike(cls, store: Any) -> "Clients":
@@ -141,7 +142,7 @@ class ObstoreObjects:
             obstore.put(self._clients.write, self._path(key), data, mode="create")
 
         try:
-            insist(put, seconds=_WRITTEN_FOR)
+            insist(put, seconds=self._clients.patience)
         except AlreadyExistsError as error:
             # Where an answer was lost and the request was sent again, it may be our own that is there.
             return (asked > 1 or was_repeated(error)) and self.get(key) == data
@@ -178,7 +179,7 @@ class ObstoreObjects:
     def chunks(self, key: str, into: memoryview | None = None) -> Iterator[memoryview] | None:
         """See Objects."""
         try:
-            found = insist(lambda: obstore.get(self._clients.body, self._path(key)), seconds=_WRITTEN_FOR)
+            found = insist(lambda: obstore.get(self._clients.body, self._path(key)), seconds=self._clients.patience)
         except FileNotFoundError as error:
             self._no_bucket(error)
             return None
@@ -227,7 +228,7 @@ class ObstoreObjects:
             )
 
         try:
-            insist(put, seconds=_WRITTEN_FOR)
+            insist(put, seconds=self._clients.patience)
         except _ERRORS as error:
             raise self._failed("write", key, error) from error
         self._outage.over()
@@ -236,7 +237,7 @@ class ObstoreObjects:
         """See Objects."""
         try:
             insist(
-                lambda: obstore.copy(self._clients.body, self._path(source), self._path(target)), seconds=_WRITTEN_FOR
+                lambda: obstore.copy(self._clients.body, self._path(source), self._path(target)), seconds=self._clients.patience
             )
         except (FileNotFoundError, *_ERRORS) as error:
             raise self._failed("copy", source, error) from error
@@ -249,7 +250,7 @@ class ObstoreObjects:
     def delete(self, key: str) -> None:
         """See Objects."""
         try:
-            insist(lambda: obstore.delete(self._clients.write, self._path(key)), seconds=_WRITTEN_FOR)
+            insist(lambda: obstore.delete(self._clients.write, self._path(key)), seconds=self._clients.patience)
         except FileNotFoundError:
             return
         except _ERRORS as error:

@@ -88,11 +88,11 @@ class Api:
             pods = self.core.list_namespaced_pod("here", label_selector=f"job-name={job}").items
             return next((pod for pod in pods if pod.status.container_statuses), None)
 
-        return until(started, timeout=10, what="the Pod to start")
+        return until(started, timeout=60, what="the Pod to start")
 
     def finish(self, job: str) -> client.V1JobStatus:
         """The Job's status, once it has ended."""
-        return until(lambda: _ended(self.batch.read_namespaced_job_status(job, "here")), timeout=10, what="its end")
+        return until(lambda: _ended(self.batch.read_namespaced_job_status(job, "here")), timeout=60, what="its end")
 
     def log(self, job: str) -> str:
         """What the Job's Pod wrote."""
@@ -196,11 +196,11 @@ class TestApi:
             "time.sleep(60)"
         )
         api.pod(job)
-        pid = int(until(lambda: api.log(job), timeout=10, what="the child to start"))
+        pid = int(until(lambda: api.log(job), timeout=60, what="the child to start"))
         api.batch.delete_namespaced_job(job, "here", propagation_policy=policy)
-        until(lambda: not api.core.list_namespaced_pod("here").items, timeout=10, what="the Pod to be gone")
+        until(lambda: not api.core.list_namespaced_pod("here").items, timeout=60, what="the Pod to be gone")
         assert api.double.process(job, namespace="here").poll() is not None
-        until(lambda: not _alive(pid), timeout=10, what="the child to end")
+        until(lambda: not _alive(pid), timeout=60, what="the child to end")
         assert api.batch.list_namespaced_job("here").items == []
 
     def test_deleting_a_job_alone_leaves_its_pod(self, api: Api) -> None:
@@ -212,7 +212,7 @@ class TestApi:
         assert caught.value.status == 404
         assert api.double.process(job, namespace="here").poll() is None
         api.core.delete_namespaced_pod(pod.metadata.name, "here")
-        until(lambda: not api.core.list_namespaced_pod("here").items, timeout=10, what="the Pod to be gone")
+        until(lambda: not api.core.list_namespaced_pod("here").items, timeout=60, what="the Pod to be gone")
 
     def test_a_job_whose_pod_is_deleted_fails(self, api: Api) -> None:
         job = api.python("import time; time.sleep(60)")
@@ -225,7 +225,7 @@ class TestApi:
             "time.sleep(60)"
         )
         api.pod(job)
-        until(lambda: api.log(job), timeout=10, what="the process to be up")
+        until(lambda: api.log(job), timeout=60, what="the process to be up")
         api.core.delete_namespaced_pod(api.pod(job).metadata.name, "here", grace_period_seconds=1)
         assert api.pod(job).metadata.deletion_timestamp is not None
         assert api.double.process(job, namespace="here").wait(10) == -9
@@ -238,7 +238,7 @@ class TestApi:
             "for _ in range(10): time.sleep(0.1)"
         )
         name = api.pod(job).metadata.name
-        until(lambda: api.log(job), timeout=10, what="the process to be up")
+        until(lambda: api.log(job), timeout=60, what="the process to be up")
         for _ in range(2):
             api.core.delete_namespaced_pod(name, "here")
         process = api.double.process(job, namespace="here")
