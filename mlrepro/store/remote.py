@@ -237,7 +237,8 @@ class ObstoreObjects:
         """See Objects."""
         try:
             insist(
-                lambda: obstore.copy(self._clients.body, self._path(source), self._path(target)), seconds=self._clients.patience
+                lambda: obstore.copy(self._clients.body, self._path(source), self._path(target)),
+                seconds=self._clients.patience,
             )
         except (FileNotFoundError, *_ERRORS) as error:
             raise self._failed("copy", source, error) from error

@@ -74,6 +74,7 @@ def _serving(command: list[str], log: Path, asked: str, before_port: str = "") -
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
+            cwd=log.parent,  # where it leaves a file of its own
             start_new_session=True,
         )
     server = S3Server(f"http://127.0.0.1:{port}")
