@@ -6,10 +6,10 @@ from typing import Any
 
 from mlrepro.catalog.history import Version
 from mlrepro.catalog.names import VersionName
-from mlrepro.errors import BlobDamagedError, BlobMissingError, MlreproError, UntrustedPickleError
+from mlrepro.errors import BlobDamagedError, BlobMissingError, MlreproError
 from mlrepro.store import Origin, Store
 from mlrepro.store.keys import check_sha256
-from mlrepro.store.results import values_of
+from mlrepro.store.results import names, values_of
 
 _GONE = (BlobMissingError, BlobDamagedError)
 
@@ -38,10 +38,18 @@ def keep(store: Store, version: Version, scope: str | None = None) -> Mapping[st
         raise BlobMissingError(
             f"the bytes of {VersionName(version.asset, version.number)} are gone: {error}"
         ) from error
-    found = store.get_result(version.input_hash, usable=_well_formed) if version.input_hash else None
+    if not version.input_hash:
+        return None
+
+    def names_it(record: Mapping[str, Any]) -> bool:
+        return _well_formed(record) and names(record, version.stored)
+
+    # as strictly as for a hit: what is kept here counts as one's own from now on, and is loaded
+    found = store.get_result(version.input_hash, usable=names_it, to_load=True)
     if found is None or found.scope == target:
         return None if found is None else found.record
-    return publish(store, str(version.input_hash), found.record, target, origin=found.scope)
+    origin = None if found.scope == store.scope else found.scope
+    return publish(store, version.input_hash, found.record, target, origin=origin)
 
 
 def publish(
@@ -55,7 +63,8 @@ def publish(
 ) -> Mapping[str, Any]:
     """Have a result's values, what else its record names, and the record itself in another scope too.
 
-    Values that are gone, and pickles that nobody vouches for, are left out.
+    Values that are gone are left out. A record of another scope is signed anew only where somebody trusted vouches for
+    it: the own signature must not make others trust what one does not trust oneself.
 
     Args:
         store: Where the result is.
@@ -69,18 +78,20 @@ def publish(
         The record that stands there now.
 
     Raises:
+        UntrustedPickleError: There is a pickle of another scope in it, for which nobody who is trusted vouches.
         NoRightError: Nothing may be written there.
         StoreError: The store failed.
     """
     for stored in values_of(record, None if origin is None else Origin(origin, input_hash)):
-        with contextlib.suppress(*_GONE, UntrustedPickleError):
+        with contextlib.suppress(*_GONE):
             store.keep_value(stored, scope=scope)
     for blob in _blobs(record):
         with contextlib.suppress(*_GONE):
             store.write_bytes(store.read_bytes(blob), scope=scope)
     if replacing:
         return store.replace_result(input_hash, record, scope=scope)
-    return store.put_result(input_hash, record, scope=scope)[0]
+    sign = origin is None or store.is_vouched(input_hash, record, origin)
+    return store.put_result(input_hash, record, scope=scope, sign=sign)[0]
 
 
 def _well_formed(record: Mapping[str, Any]) -> bool:

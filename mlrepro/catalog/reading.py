@@ -29,7 +29,7 @@ def find_store(store: Store | str | None = None, *, scope: str | None = None) ->
     if isinstance(store, Store):
         return store
     trust = Trust.from_environment()
-    if scope is not None and "MLREPRO_SCOPE" in os.environ:
+    if scope is not None and ("MLREPRO_SCOPE" in os.environ or scope == "shared"):
         # to look into another scope does not make its pickles one's own
         trust = dataclasses.replace(trust, home=default_scope())
     return open_store(store or default_store_url(), scope=scope or default_scope(), trust=trust)

@@ -16,18 +16,24 @@ from mlrepro.store.housekeeping import copying, fsck, gc, retention
 from mlrepro.store.housekeeping.gc import Amount
 from mlrepro.store.housekeeping.retention import Policy, parse_duration
 
+_SOME = click.IntRange(1, 1_000_000_000)
+
 
 @app.command("gc")
 @click.option("--delete", is_flag=True, help="Do it. Without this, nothing is changed and the report says what would.")
 @click.option(
     "--keep-versions",
-    type=click.IntRange(1),
+    type=_SOME,
     default=10,
     show_default=True,
     help="Newest versions of each asset and partition.",
 )
 @click.option(
-    "--keep-promotions", type=click.IntRange(1), default=10, show_default=True, help="Newest entries of each channel."
+    "--keep-promotions",
+    type=_SOME,
+    default=10,
+    show_default=True,
+    help="Newest entries of each channel.",
 )
 @click.option(
     "--younger-than",

@@ -8,7 +8,8 @@ from weakref import WeakKeyDictionary
 import dagster as dg
 from pydantic import PrivateAttr
 
-from mlrepro.catalog.history import append_version
+from mlrepro.catalog.derivations import note_derivation
+from mlrepro.catalog.history import Version, append_version
 from mlrepro.dagster_internals import StepExecutionContext
 from mlrepro.errors import BlobDamagedError, BlobMissingError, UnknownVersionError
 from mlrepro.io_managers.computation import computation_of
@@ -22,8 +23,18 @@ from mlrepro.resources import ReproStore
 from mlrepro.store import Store, StoredValue, loads_as
 from mlrepro.versioning import canonical_json
 
-_VARIABLES = ("MLREPRO_STORE", "MLREPRO_SCOPE", "DAGSTER_HOME")
-"""What tells where the store is, beside the resource."""
+_VARIABLES = (
+    "MLREPRO_STORE",
+    "MLREPRO_SCOPE",
+    "DAGSTER_HOME",
+    "MLREPRO_TRUSTED_SCOPES",
+    "MLREPRO_TRUSTED_KEYS",
+    "MLREPRO_REQUIRE_SIGNATURES",
+    "MLREPRO_SIGNING_KEY",
+    "MLREPRO_LOCAL_CACHE",
+    "MLREPRO_LOCAL_CACHE_SIZE",
+)
+"""What tells where the store is and whom it trusts, beside the resource."""
 
 _stored_outputs: WeakKeyDictionary[StepExecutionContext, set[str]] = WeakKeyDictionary()
 
@@ -77,16 +88,19 @@ class InputHashIOManager(dg.ConfigurableIOManager):
             store.append(_op_output(context), lambda _: {"output": store.write_value(obj).to_json()})
             return
         if context.has_asset_partitions and len(context.asset_partition_keys) != 1:
-            contents = {
-                partition: self._store_version(context, store, value, partition).content_hash
+            made = {
+                partition: self._store_version(context, store, value, partition)
                 for partition, value in _by_partition(context, obj).items()
             }
             # one data version for the range: the hash of a blob that tells each partition's content
+            contents = {partition: version.stored.content_hash for partition, version in made.items()}
             manifest = store.write_bytes(canonical_json(contents).encode())
+            for version in made.values():  # which keeps the blob for as long as one of them is kept
+                note_derivation(store, version, manifest, version.body)
             context.step_context.set_data_version(context.asset_key, dg.DataVersion(manifest))
             return
         partition = str(context.asset_partition_keys[0]) if context.has_asset_partitions else None
-        stored = self._store_version(context, store, obj, partition)
+        stored = self._store_version(context, store, obj, partition).stored
         if obj is not None:
             context.step_context.set_data_version(context.asset_key, dg.DataVersion(stored.content_hash))
         context.add_output_metadata(
@@ -128,7 +142,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
             loaded_as=_loaded_as(versions, as_type),
         )
 
-    def _store_version(self, context: dg.OutputContext, store: Store, value: Any, partition: str | None) -> StoredValue:
+    def _store_version(self, context: dg.OutputContext, store: Store, value: Any, partition: str | None) -> Version:
         stored = store.write_value(value)
         step_context = context.step_context
         body = {
@@ -139,8 +153,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
             "run_id": step_context.run_id,
             "code_location": code_location(step_context),
         }
-        append_version(store, context.asset_key.path, partition, stored, body)
-        return stored
+        return append_version(store, context.asset_key.path, partition, stored, body)[0]
 
     def _load_op_output(self, context: dg.InputContext, store: Store, as_type: type | None) -> Any:
         upstream = context.upstream_output

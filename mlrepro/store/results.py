@@ -7,6 +7,7 @@ one request, a hit two: the record, and the look for a replacement. Who looks ma
 replaced results, ``replaced/<input hash>.json``, and saves the second.
 """
 
+import contextlib
 import itertools
 import time
 import warnings
@@ -66,6 +67,15 @@ def values_of_output(output: Mapping[str, Any], origin: Origin | None = None) ->
         yield StoredValue.from_json(output["stored"], origin)
     for stored in (output.get("partitions") or {}).values():
         yield StoredValue.from_json(stored, origin)
+
+
+def names(record: Mapping[str, Any], stored: StoredValue) -> bool:
+    """Whether a record says that this very value, in this very format, is one of its outputs."""
+    with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError, StoreError):
+        return any(
+            (each.content_hash, each.format) == (stored.content_hash, stored.format) for each in values_of(record)
+        )
+    return False
 
 
 def put(

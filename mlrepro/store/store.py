@@ -13,7 +13,7 @@ from mlrepro.store import export, leases, results
 from mlrepro.store import history as histories_
 from mlrepro.store.blobs import Blob, Blobs, Sink, Source
 from mlrepro.store.formats import get_format
-from mlrepro.store.formats.parts import parts_of
+from mlrepro.store.formats.parts import HAVE_PARTS, parts_of
 from mlrepro.store.history import Entry, Make
 from mlrepro.store.keys import check_scope
 from mlrepro.store.leases import LEASE_TTL, SYSTEM_CLOCK, Claim, Clock, Holder, Lease, LeaseWatch
@@ -219,7 +219,7 @@ class Store:
         """Whether a value's blob, and for folders and trees each of their parts, exists with the right size."""
         if not self.has_blob(stored.content_hash, stored.size):
             return False
-        if not stored.parts_size:
+        if stored.format not in HAVE_PARTS:
             return True
         try:
             parts = parts_of(self._source(stored), stored)
@@ -254,7 +254,7 @@ class Store:
         if (why := self.refused(stored)) is not None:
             raise UntrustedPickleError(why)
         target = self._own(scope)
-        if stored.parts_size:
+        if stored.format in HAVE_PARTS:
             for part in parts_of(self._source(stored), stored):
                 self._blobs.copy_to(target, Blob(part.digest, part.size))
         self._blobs.copy_to(target, Blob(stored.content_hash, stored.size))
@@ -302,7 +302,7 @@ class Store:
     # Results
 
     def put_result(
-        self, input_hash: str, record: Mapping[str, Any], *, scope: str | None = None
+        self, input_hash: str, record: Mapping[str, Any], *, scope: str | None = None, sign: bool = True
     ) -> tuple[dict[str, Any], bool]:
         """Store a result unless there is one under this input hash; the first record wins.
 
@@ -310,12 +310,13 @@ class Store:
             input_hash: 64 hex digits.
             record: JSON. The blobs it names should be stored before it is.
             scope: Where to; by default the own scope.
+            sign: Whether to sign it where there is a key; otherwise it keeps the signature that it has.
 
         Returns:
             The record that stands now, and whether it is the one given.
         """
         self.check()
-        signed = self.trust.sign(input_hash, record)
+        signed = self.trust.sign(input_hash, record) if sign else record
         return results.put(self._objects, self._own(scope), input_hash, signed, self._vouching.refusal(input_hash))
 
     def get_result(
@@ -354,6 +355,10 @@ class Store:
             for each in why:
                 warnings.warn(each, CacheWarning, stacklevel=2)
         return found
+
+    def is_vouched(self, input_hash: str, record: Mapping[str, Any], scope: str) -> bool:
+        """Whether somebody who is trusted vouches for a record of a scope, so that its pickles may be loaded."""
+        return self._vouching.is_vouched(input_hash, record, scope)
 
     def replaced_results(self) -> frozenset[str]:
         """Input hashes of all results that were ever replaced, in the readable scopes: a request a scope, or few.

@@ -1,13 +1,12 @@
 """Applying trust: which records of a store count, and which of its pickles are loaded."""
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
 from mlrepro.store.blobs import Blob, Blobs, Source
 from mlrepro.store.formats.parts import has_pickles
-from mlrepro.store.results import FoundResult, Refusal, Usable, values_of
+from mlrepro.store.results import FoundResult, Refusal, Usable, names, values_of
 from mlrepro.store.stored import StoredValue
 from mlrepro.store.trust import Trust, refused_pickle
 
@@ -60,6 +59,10 @@ class Vouching:
 
         return why
 
+    def is_vouched(self, input_hash: str, record: Mapping[str, Any], scope: str) -> bool:
+        """Whether somebody who is trusted vouches for a record of a scope."""
+        return self._trust.is_vouched(self._home, scope, input_hash, record)
+
     def _source(self, stored: StoredValue, *, refuses_pickles: str | None = None) -> Source:
         return Source(self._blobs, Blob(stored.content_hash, stored.size), refuses_pickles=refuses_pickles)
 
@@ -70,7 +73,7 @@ class Vouching:
             return None
         record = None
         if self._trust.needs_record(self._home, origin.scope) and origin.input_hash is not None:
-            found = self._look_up(origin.input_hash, origin.scope, lambda each: _names(each, stored))
+            found = self._look_up(origin.input_hash, origin.scope, lambda each: names(each, stored))
             record = None if found is None else found.record
         if self._trust.is_vouched(self._home, origin.scope, origin.input_hash, record):
             return None
@@ -89,12 +92,3 @@ class Vouching:
             except (BlobMissingError, BlobDamagedError) as error:
                 return str(error)  # it might be a pickle's, and come back before it is looked for again
         return None
-
-
-def _names(record: Mapping[str, Any], stored: StoredValue) -> bool:
-    """Whether a record says that this very value, in this very format, is one of its outputs."""
-    with contextlib.suppress(*_UNREADABLE):
-        return any(
-            (each.content_hash, each.format) == (stored.content_hash, stored.format) for each in values_of(record)
-        )
-    return False

@@ -4,6 +4,7 @@ import decimal
 import os
 import stat
 import uuid
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +118,40 @@ class TestAPickleOfAnotherTeam:
         with pytest.raises(UntrustedPickleError):
             promote(ours, PRODUCTION, version("churn_model@v1", store=ours), ADA)
         assert not list(ours.entries(PRODUCTION.history))
+
+
+class TestARecordThatIsNotThatOfTheVersion:
+    """Whoever may write to a scope may say that a harmless version belongs to a result that is not."""
+
+    @pytest.fixture
+    def lure(self, open_here: OpenHere) -> str:
+        theirs = open_here(scope="shared")
+        version = train(theirs, {"harmless": True})
+        assert version.input_hash is not None
+        pickled = theirs.write_value(decimal.Context(prec=7))
+        theirs.put_result(version.input_hash, {"outputs": {"result": {"stored": pickled.to_json()}}, "run_id": "r"})
+        return version.input_hash
+
+    @pytest.mark.parametrize("signed", [False, True])
+    def test_promoting_it_makes_no_hit_of_it(
+        self, lure: str, open_here: OpenHere, tmp_path: Path, signed: bool
+    ) -> None:
+        public = new_key(tmp_path / "ours.pem")
+        trust = Trust(signing_key=str(tmp_path / "ours.pem")) if signed else Trust()
+        ours = open_here(scope="team-b", trust=trust)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            promote(ours, PRODUCTION, version("churn_model@v1", store=ours), ADA)
+        assert load("churn_model@production", store=ours) == {"harmless": True}
+        assert ours.get_result(lure, to_load=True, refused=[]) is None
+        assert ours.get_result(lure, only="team-b") is None
+        trusting = open_here(scope="team-c", read_scopes=["team-b"], trust=Trust(keys={"team-b": [public]}))
+        assert trusting.get_result(lure, to_load=True, refused=[]) is None
+
+    def test_sharing_it_signs_nothing(self, lure: str, open_here: OpenHere, tmp_path: Path) -> None:
+        new_key(tmp_path / "ours.pem")
+        ours = open_here(scope="team-b", trust=Trust(signing_key=str(tmp_path / "ours.pem")))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            share("churn_model@v1", to="team-c", store=ours)
+        assert open_here(scope="team-c", read_scopes=[]).get_result(lure) is None

@@ -2,13 +2,19 @@
 
 import decimal
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
+import dagster as dg
 import pytest
 
 from mlrepro import Cache, InputHashIOManager, ReproStore, ml_asset
 from mlrepro.errors import CacheWarning
+from mlrepro.store.housekeeping import store_clock
+from mlrepro.store.housekeeping.gc import collect
+from mlrepro.store.housekeeping.retention import Policy
 from mlrepro.store.signing import new_key
 from tests.definitions.lab import Lab
 from tests.store.s3_server import KEY, S3Server, s3_server
@@ -144,3 +150,22 @@ class TestPublishingWithoutTheRight:
         assert said.count("the result is not published to scope 'shared' but kept in 'team-a'") == 1
         assert "These credentials lack the right" in said
         assert lab.run(numbers, resources={"io_manager": manager}).cache == {"numbers": "hit"}
+
+
+def test_a_range_of_a_plain_asset_outlives_garbage_collection(lab: Lab) -> None:
+    days = dg.StaticPartitionsDefinition(["a", "b"])
+
+    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run())
+    def plain(context: dg.AssetExecutionContext) -> dict[str, int]:
+        return {key: len(key) for key in context.partition_keys}
+
+    @ml_asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run())
+    def doubled(context: dg.AssetExecutionContext, plain: dict[str, int]) -> dict[str, int]:
+        return {key: 2 * value for key, value in plain.items()}
+
+    whole = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "b"}
+    lab.run(plain, doubled, select=["plain"], tags=whole)
+    for days_later in (100, 102):
+        with mock.patch.object(store_clock, "now", return_value=time.time() + days_later * 86_400):
+            collect(lab.store(), Policy(keep_versions=1), delete=True)
+    assert lab.run(plain, doubled, select=["doubled"], tags=whole).success

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -135,6 +136,17 @@ def restore(manifest: dict[str, Any], source: Source, root: Path) -> None:
     for path, target in links:
         _inside(root, os.path.relpath(os.path.normpath(path.parent / target), root))
         path.symlink_to(target)
+    # Where a link leads through another one, its text does not tell where it ends.
+    for path, target in links:
+        try:
+            inside = path.resolve().is_relative_to(root.resolve())
+        except (OSError, RuntimeError):
+            inside = True  # a link that leads round in a circle leads nowhere
+        if not inside:
+            shutil.rmtree(root)
+            raise BlobDamagedError(
+                f"A stored folder has a link that leads out of it: {target!r}. It was not made by mlrepro"
+            )
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError
 from mlrepro.store import records
+from mlrepro.store.formats.parts import HAVE_PARTS
 from mlrepro.store.housekeeping.inventory import Inventory, Progress, Row
 from mlrepro.store.housekeeping.naming import digests_in, entry_in, parts_found, values_in
 from mlrepro.store.housekeeping.retention import Policy
@@ -103,6 +104,7 @@ class _Marking:
         self._histories("channel", self._policy.keep_promotions)
         self._histories("pin", 1)
         self._histories("location", None)
+        self._histories("run", None)  # outputs of ops: a run that is executed again from its failure loads them
         self._derivations()
         self._inventory.db.execute(_FAMILIES)
         self._young_results()
@@ -212,7 +214,7 @@ class _Marking:
 
     def _keep(self, data: bytes, body: dict[str, Any]) -> None:
         self._inventory.add("marks", ((each,) for each in digests_in(data)))
-        several = (value for value in values_in(body) if value.parts_size > 0)
+        several = (value for value in values_in(body) if value.format in HAVE_PARTS)
         self._inventory.add("manifests", ((each.content_hash, json.dumps(each.to_json())) for each in several))
 
     def _owned(self, body: dict[str, Any], assets: list[str]) -> None:
@@ -257,4 +259,7 @@ def _assets(record: dict[str, Any]) -> list[str]:
 
 def _max_age(record: dict[str, Any] | None) -> float:
     seconds = (record or {}).get("max_age")
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
+    try:
+        return float(seconds) if isinstance(seconds, int | float) else 0.0
+    except OverflowError:
+        return 0.0

@@ -17,6 +17,7 @@ Kind = Literal[
     "channel",
     "pin",
     "location",
+    "run",
     "gc",
     "derivation",
     "marker",
@@ -26,7 +27,7 @@ Kind = Literal[
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-HISTORIES: Final[tuple[Kind, ...]] = ("version", "channel", "pin", "location")
+HISTORIES: Final[tuple[Kind, ...]] = ("version", "channel", "pin", "location", "run")
 """Histories that are never shortened."""
 
 FAMILY: Final[tuple[Kind, ...]] = ("result", "replacement", "deviation", "replaced")
@@ -48,6 +49,7 @@ _FORMS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = tuple(
         ("derivation", r"derivations/.+/(?P<name>[0-9a-f]{64})\.json"),
         ("pin", rf"(?P<name>pins)/{_ENTRY}"),
         ("location", rf"(?P<name>locations/.+)/{_ENTRY}"),
+        ("run", rf"(?P<name>runs/.+)/{_ENTRY}"),
         ("gc", rf"(?P<name>gc)/{_ENTRY}"),
         ("marker", r"(?P<name>store\.json)"),
         ("tmp", r"(?P<name>tmp/.+)"),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from mlrepro.errors import BlobDamagedError, BlobMissingError, StoreError
 from mlrepro.store import records
+from mlrepro.store.formats.parts import HAVE_PARTS
 from mlrepro.store.housekeeping.inventory import Inventory, Progress, Row
 from mlrepro.store.housekeeping.naming import digests_in, entry_in, parts_found, values_in
 from mlrepro.store.housekeeping.side_by_side import side_by_side
@@ -98,7 +99,7 @@ class Reading:
         self._found.add("named", ((each.content_hash, each.size, row.path, of, row.modified, here) for each in values))
         if row.kind in ("result", "replacement"):
             self._found.add("named", ((each, None, row.path, of, row.modified, here) for each in _single(body)))
-        several = [each for each in values if each.parts_size > 0]
+        several = [each for each in values if each.format in HAVE_PARTS]
         self._found.add("manifests", ((each.content_hash, _as_text(each)) for each in several))
 
     def _is_here(self, row: Row, body: dict[str, Any]) -> bool:

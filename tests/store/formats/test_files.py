@@ -206,3 +206,24 @@ def test_text_on_request(folder_store: Store) -> None:
     stored = folder_store.write_value("<html>é", format="text")
     assert folder_store.read_bytes(stored.content_hash) == "<html>é".encode()
     assert folder_store.read_value(stored) == "<html>é"
+
+
+def test_links_that_lead_out_of_a_folder_together_are_refused(store: Store, tmp_path: Path) -> None:
+    """Each of them stays inside as a text; the second one, followed through the first, does not."""
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET")
+    empty = store.write_value(b"")
+    up = "../" * 12
+    manifest = {
+        "schema": 1,
+        "folder": {
+            "a/b/c/d/e/f/g/h/i/j/k/l/m/file": {"sha256": empty.content_hash, "size": 0},
+            "t/file": {"sha256": empty.content_hash, "size": 0},
+            "a/b/c/d/e/f/g/h/i/j/k/l/m/s": {"link": "../" * 13 + "t"},
+            "a/b/c/d/e/f/g/h/i/j/k/l/m/evil": {"link": f"s/{up}{str(secret).lstrip('/')}"},
+        },
+    }
+    stored = store.write_value(json.dumps(manifest).encode())
+    hostile = StoredValue.from_json({**stored.to_json(), "format": "folder", "python_type": "pathlib:Path"})
+    with pytest.raises(BlobDamagedError, match="leads out of it"):
+        store.read_value(hostile)

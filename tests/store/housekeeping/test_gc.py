@@ -250,3 +250,28 @@ def test_a_result_that_is_promoted_after_it_was_set_aside_comes_back(store: Stor
 def test_a_policy_that_cannot_be_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(RetentionError):
         Policy(**change)  # type: ignore[arg-type]
+
+
+def test_a_folder_of_nothing_but_empty_files_stays_whole(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "_SUCCESS").touch()
+    version = train(store, tmp_path / "out")
+    collect_for_good(store)
+    assert [path.name for path in store.read_value(version.stored).iterdir()] == ["_SUCCESS"]
+
+
+def test_outputs_of_ops_are_kept(store: Store) -> None:
+    stored = store.write_value([1, 2])
+    store.append(("runs", "run-1", "step", "result"), lambda _: {"output": stored.to_json()})
+    collect_for_good(store)
+    assert store.read_value(stored) == [1, 2]
+
+
+@pytest.mark.parametrize("garbage", [b"no JSON", b"[]", b'{"schema":1}', b'{"folder":{"a":{"sha256":["x"],"size":1}}}'])
+def test_a_manifest_that_is_none_stops_nothing(store: Store, garbage: bytes) -> None:
+    stored = store.write_value(garbage)
+    hostile = {**stored.to_json(), "format": "folder"}
+    store.put_result(input_hash("x"), {"outputs": {"result": {"stored": hostile}}})
+    report = collect_later(store, 1)
+    assert any(stored.content_hash in note for note in report.notes)
+    assert not store.has_value(type(stored).from_json(hostile))
