@@ -24,8 +24,12 @@ _TABLES: Final = """
     CREATE TABLE steps (run TEXT, step TEXT, hit INTEGER, saved REAL, spent REAL, PRIMARY KEY (run, step))
         WITHOUT ROWID;
     CREATE TABLE assets (run TEXT, step TEXT, asset TEXT, PRIMARY KEY (asset, run, step)) WITHOUT ROWID;
+    CREATE VIEW overall AS
+        SELECT coalesce(sum(hit), 0), count(*), coalesce(sum(saved), 0), coalesce(sum(spent), 0) FROM steps;
+    CREATE VIEW by_asset AS
+        SELECT asset, sum(hit), count(*), sum(saved) AS s, sum(spent) FROM assets JOIN steps USING (run, step)
+        GROUP BY asset ORDER BY s DESC, asset;
 """
-_SUMS: Final = "coalesce(sum(hit), 0), count(*), coalesce(sum(saved), 0), coalesce(sum(spent), 0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,8 @@ def savings(
             _add(db, asset, entry)
             if progress:
                 progress("materializations read", count)
-        overall = db.execute(f"SELECT {_SUMS} FROM steps").fetchone()  # noqa: S608 - ours
-        rows = db.execute(
-            f"SELECT asset, {_SUMS} FROM assets JOIN steps USING (run, step)"  # noqa: S608 - ours
-            " GROUP BY asset ORDER BY sum(saved) DESC, asset"
-        )
+        overall = db.execute("SELECT * FROM overall").fetchone()
+        rows = db.execute("SELECT * FROM by_asset")
         return Savings(since, Saved(*overall), {asset: Saved(*sums) for asset, *sums in rows})
 
 

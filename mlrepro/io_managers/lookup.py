@@ -1,6 +1,7 @@
 """Looking a result up: a hit that can be replayed, or the reason why the step computes."""
 
 import datetime as dt
+import math
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from mlrepro.errors import CacheWarning, StoreError
 from mlrepro.io_managers.cache import Cache
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.modes import Mode
-from mlrepro.store import Store
+from mlrepro.store import Store, format_names
 from mlrepro.store.results import values_of_output
+
+_FORMATS = frozenset(format_names())
 
 
 @dataclass(frozen=True)
@@ -145,14 +148,21 @@ def well_formed(record: Mapping[str, Any]) -> bool:
         texts = [record[name] for name in ("who", "run_id", "started", "finished")]
         texts += [record["code"]["fingerprint"], *(output["data_version"] for output in outputs)]
         times = [dt.datetime.fromisoformat(record[name]) for name in ("started", "finished")]
-        parts = [record["checks"], *(output["metadata"] for output in outputs)]
+        objects = [*record["checks"], *(output[name] for output in outputs for name in ("metadata", "tags"))]
+        skipped = record.get("skipped", [])
         stored = [list(values_of_output(output)) for output in outputs]
-    except (KeyError, TypeError, AttributeError, ValueError, StoreError):
+        texts += [value.python_type for values in stored for value in values]
+        known = all(value.format in _FORMATS for values in stored for value in values)
+        finite = math.isfinite(record["seconds"])
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, StoreError):
         return False
     return (
-        all(isinstance(text, str) for text in texts)
+        known
+        and finite
+        and isinstance(record["checks"], list)
+        and isinstance(skipped, list)
+        and all(isinstance(text, str) for text in texts)
         and all(time.tzinfo is not None for time in times)
-        and isinstance(record["seconds"], float | int)
-        and all(isinstance(part, list | dict) for part in parts)
+        and all(isinstance(each, dict) for each in objects)
         and all(stored)
     )

@@ -1,7 +1,7 @@
 """Fields of a resource that are environment variables, where Dagster has not resolved them."""
 
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mlrepro.errors import StoreError
 
@@ -26,6 +26,8 @@ def value_of(field: Value) -> Value:
     name = getattr(field, "env_var_name", None)
     if name is None:
         return field
+    variable: Any = field  # Dagster's types say that an EnvVar is the text that it stands for
     if os.environ.get(name) is None:
         raise StoreError(f"The environment variable {name}, which a field of ReproStore names, is not set")
-    return field.get_value()  # type: ignore[attr-defined,no-any-return]
+    value: Value = variable.get_value()
+    return value

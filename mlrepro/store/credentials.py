@@ -35,9 +35,9 @@ class Boto3Credentials:
     def __init__(self, profile: str | None, *, url: str) -> None:
         self._named = f"the AWS profile {profile!r}" if profile else "boto3"
         try:
-            import boto3  # type: ignore[import-untyped]
-            import botocore.configprovider  # type: ignore[import-untyped]
-            from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+            import boto3
+            import botocore.configprovider
+            from botocore.exceptions import BotoCoreError
         except ModuleNotFoundError as error:
             raise MissingExtraError(f"{url}: {self._named}", "aws") from error
         self._url = url
@@ -76,9 +76,10 @@ class Boto3Credentials:
                             " in: aws sso login"
                         )
                     self._provider = Boto3CredentialProvider(self._session, ttl=_GOOD_FOR)
-                return self._provider()  # type: ignore[no-any-return]
+                found: S3Credential = self._provider()
             except self._errors as error:
                 raise StoreError(f"{self._named} gives no credentials: {error}. Renew them: aws sso login") from error
+            return found
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,12 @@ class GivenKeys:
 
     def __call__(self) -> "S3Credential":
         """The keys, without a token."""
-        keys = {"access_key_id": self.access_key_id, "secret_access_key": self.secret_access_key}
-        return {**keys, "token": None, "expires_at": None}  # type: ignore[typeddict-item]
+        return {
+            "access_key_id": self.access_key_id,
+            "secret_access_key": self.secret_access_key,
+            "token": None,
+            "expires_at": None,
+        }
 
 
 def take_credentials(

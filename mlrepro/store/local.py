@@ -232,7 +232,9 @@ class LocalObjects:
             if item.is_dir(follow_symlinks=False):
                 yield from self.walk(key)
                 continue
-            with contextlib.suppress(FileNotFoundError):  # it is gone
+            if not item.name.isascii() and "\udc80" <= max(item.name) <= "\udcff":
+                continue  # no name of ours, and none that a record could say
+            with contextlib.suppress(OSError):  # it is gone, or a link that leads nowhere
                 found = item.stat()
                 yield Listed(key, found.st_size, found.st_mtime)
 

@@ -1,20 +1,18 @@
 """`mlrepro compare` as a user types it."""
 
 import ast
+import functools
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import mlrepro.comparison
-from mlrepro.cli import main
+from tests.cli.conftest import Command
 from tests.comparison.shop import move, train
 from tests.definitions.lab import Lab
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -28,39 +26,30 @@ def lab(tmp_path: Path) -> Lab:
 
 
 @pytest.fixture
-def run(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(lab: Lab, monkeypatch: pytest.MonkeyPatch, command: Command) -> Command:
     monkeypatch.setenv("MLREPRO_STORE", lab.url)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["mlrepro", "compare", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        printed = capsys.readouterr()
-        return int(exit_.value.code or 0), printed.out, printed.err
-
-    return call
+    return functools.partial(command, "compare")
 
 
-def test_prints_a_table(run: Run) -> None:
+def test_prints_a_table(run: Command) -> None:
     code, out, _ = run("churn_model", "v1", "v3")
     assert code == 0
     assert out.startswith("churn_model: v1, v3\n")
     assert "+0.1667 (+25%)" in out
 
 
-def test_of_what_is_in_production_and_a_candidate(run: Run) -> None:
+def test_of_what_is_in_production_and_a_candidate(run: Command) -> None:
     assert run("churn_model", "production", "v3")[1].startswith("churn_model: v2 (production), v3\n")
     assert run("churn_model@production", "churn_model@v3")[1].startswith("churn_model: v2 (production), v3\n")
 
 
-def test_as_json(run: Run) -> None:
+def test_as_json(run: Command) -> None:
     found = json.loads(run("churn_model", "v1", "v2", "v3", "--json")[1])
     assert [each["version"] for each in found["versions"]] == [1, 2, 3]
     assert next(each for each in found["metrics"] if each["name"] == "depth")["deltas"] == [0, 2, 3]
 
 
-def test_with_metrics_of_some_assets(run: Run) -> None:
+def test_with_metrics_of_some_assets(run: Command) -> None:
     _, out, _ = run("churn_model", "v1", "v2", "--with", "evaluation")
     assert "evaluation.auc" in out
     assert "live_quality" not in out
@@ -69,7 +58,7 @@ def test_with_metrics_of_some_assets(run: Run) -> None:
     assert "live_quality.mean" in out
 
 
-def test_writes_a_page(run: Run, tmp_path: Path) -> None:
+def test_writes_a_page(run: Command, tmp_path: Path) -> None:
     target = tmp_path / "churn.html"
     code, out, _ = run("churn_model", "v1", "v2", "--html", str(target))
     assert (code, out) == (0, f"churn_model: v1, v2 -> {target}\n")
@@ -87,14 +76,14 @@ def test_writes_a_page(run: Run, tmp_path: Path) -> None:
         (["churn_model", "v1", "v2", "-p", "eu"], "partition eu"),
     ],
 )
-def test_mistakes_end_in_one_line(run: Run, arguments: list[str], says: str) -> None:
+def test_mistakes_end_in_one_line(run: Command, arguments: list[str], says: str) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
     assert says in err
     assert len(err.splitlines()) == 1
 
 
-def test_help_teaches(run: Run) -> None:
+def test_help_teaches(run: Command) -> None:
     code, out, _ = run("--help")
     assert code == 0
     assert "mlrepro compare churn_model v3 v7" in out

@@ -4,19 +4,16 @@ import datetime as dt
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlrepro.cli import main
 from mlrepro.cli import progress as progress_module
 from mlrepro.store import Store, open_store
 from mlrepro.store.housekeeping import retention
 from tests.catalog.lab import MODEL, PRODUCTION, entry_key, lose, record, serve, train
+from tests.cli.conftest import Command
 from tests.store.housekeeping.aging import contents, grow_old
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -30,24 +27,15 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def run(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(store: Store, monkeypatch: pytest.MonkeyPatch, command: Command) -> Command:
     monkeypatch.setenv("MLREPRO_STORE", store.url)
     monkeypatch.setenv("MLREPRO_USER", "ada")
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["mlrepro", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        printed = capsys.readouterr()
-        return int(exit_.value.code or 0), printed.out, printed.err
-
-    return call
+    return command
 
 
 class TestGc:
-    def test_says_what_would_go_and_changes_nothing(self, run: Run, store: Store) -> None:
+    def test_says_what_would_go_and_changes_nothing(self, run: Command, store: Store) -> None:
         before = contents(store)
         code, out, err = run("gc")
         assert (code, err) == (0, "")
@@ -56,19 +44,19 @@ class TestGc:
         assert "2.0 kB  churn_model" in out
         assert contents(store) == before
 
-    def test_deletes_what_was_set_aside_before(self, run: Run, store: Store) -> None:
+    def test_deletes_what_was_set_aside_before(self, run: Command, store: Store) -> None:
         assert "freed now: 0 B; freed by the next gc after the grace period of 1d: 2.6 kB" in run("gc", "--delete")[1]
         grow_old(store, 2)
         assert "freed now: 2.6 kB" in run("gc", "--delete")[1]
         assert next(store.entries(("gc",))).body["who"] == "ada"
 
-    def test_takes_a_policy(self, run: Run) -> None:
+    def test_takes_a_policy(self, run: Command) -> None:
         told = json.loads(run("gc", "--keep-versions", "2", "--json")[1])
         assert told["set_aside"]["blob"] == {"count": 10, "bytes": 10 * 1001}
         assert told["policy"]["grace"] == 86_400
         assert json.loads(run("gc", "--younger-than", "101d", "--json")[1])["set_aside"] == {}
 
-    def test_refuses_a_short_grace_period(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_refuses_a_short_grace_period(self, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         code, _, err = run("gc", "--grace", "59m")
         assert code == 1
         assert "a grace period of 59m is too short" in err
@@ -77,12 +65,12 @@ class TestGc:
         assert run("gc", "--grace", "59m")[0] == 0
 
     @pytest.mark.parametrize("text", ["soon", "3", "-1d", "1e9w", "99999999999w"])
-    def test_refuses_what_is_no_time_span(self, run: Run, text: str) -> None:
+    def test_refuses_what_is_no_time_span(self, run: Command, text: str) -> None:
         code, _, err = run("gc", "--younger-than", text)
         assert code == 1
         assert f"{text!r} is no time span: write a number and a unit, such as 30d" in err
 
-    def test_tells_of_what_cannot_be_read(self, run: Run, store: Store) -> None:
+    def test_tells_of_what_cannot_be_read(self, run: Command, store: Store) -> None:
         store._objects.delete(entry_key(store, ("versions", *MODEL, "_"), 12))
         store._objects.create(entry_key(store, ("versions", *MODEL, "_"), 12), b"{")
         code, _, err = run("gc")
@@ -91,12 +79,12 @@ class TestGc:
 
 
 class TestFsck:
-    def test_of_a_clean_store(self, run: Run) -> None:
+    def test_of_a_clean_store(self, run: Command) -> None:
         code, out, _ = run("fsck")
         assert code == 0
         assert "scope default: clean; 24 records and 12 (11.7 kB) of blobs checked" in out
 
-    def test_tells_of_each_problem_what_to_do(self, run: Run, store: Store) -> None:
+    def test_tells_of_each_problem_what_to_do(self, run: Command, store: Store) -> None:
         lose(store, train(store, b"lost"))
         code, out, _ = run("fsck", "--quick")
         assert code == 1
@@ -105,27 +93,27 @@ class TestFsck:
         assert "materialize it again" in out
         assert "1 problem" in out
 
-    def test_repairs(self, run: Run, store: Store) -> None:
+    def test_repairs(self, run: Command, store: Store) -> None:
         store._objects.delete(entry_key(store, ("versions", *MODEL, "_"), 3))
         assert "filled with an entry that says it is lost" in run("fsck", "--repair")[1]
         assert json.loads(run("fsck", "--json")[1])["clean"] is True
 
 
 class TestStats:
-    def test_sizes_without_an_instance(self, run: Run) -> None:
+    def test_sizes_without_an_instance(self, run: Command) -> None:
         code, out, _ = run("stats")
         assert code == 0
         assert "churn_model  11.7 kB       12         12          12" in out
         assert "hits and seconds saved: unknown, as DAGSTER_HOME is not set" in out
 
-    def test_as_json(self, run: Run) -> None:
+    def test_as_json(self, run: Command) -> None:
         told = json.loads(run("stats", "--json")[1])
         assert told["scopes"][0]["assets"][0]["versions"] == 12
         assert told["savings"] is None
 
 
 class TestCopy:
-    def test_copies_and_skips_what_is_there(self, run: Run, store: Store, tmp_path: Path) -> None:
+    def test_copies_and_skips_what_is_there(self, run: Command, store: Store, tmp_path: Path) -> None:
         code, out, _ = run("copy", store.url, str(tmp_path / "copy"))
         assert code == 0
         assert ["copied", "12", "11.7", "kB", "24"] in [line.split() for line in out.splitlines()]
@@ -137,14 +125,14 @@ class TestCopy:
             "channel": 1,
         }
 
-    def test_tells_of_conflicts(self, run: Run, store: Store, tmp_path: Path) -> None:
+    def test_tells_of_conflicts(self, run: Command, store: Store, tmp_path: Path) -> None:
         serve(open_store(str(tmp_path / "copy"), options={"durable": "false"}), b"theirs")
         serve(store, b"ours", name=PRODUCTION)
         code, out, _ = run("copy", store.url, str(tmp_path / "copy"))
         assert code == 1
         assert "conflict: default/channels/churn_model/production/_/999999999998.json: the target has another" in out
 
-    def test_a_wrong_url_is_one_line(self, run: Run, tmp_path: Path) -> None:
+    def test_a_wrong_url_is_one_line(self, run: Command, tmp_path: Path) -> None:
         code, out, err = run("copy", "ftp://somewhere", str(tmp_path))
         assert (code, out) == (1, "")
         assert err.count("\n") == 1
@@ -152,13 +140,13 @@ class TestCopy:
 
 
 class TestProgress:
-    def test_a_long_command_tells_how_far_it_is(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_long_command_tells_how_far_it_is(self, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(progress_module, "_LOG", 0.0)
         lines = run("fsck")[2].splitlines()
         assert "24 records read in scope default" in lines
         assert "12 blobs read in scope default" in lines
 
-    def test_a_short_one_says_nothing(self, run: Run) -> None:
+    def test_a_short_one_says_nothing(self, run: Command) -> None:
         assert run("fsck")[2] == ""
 
     def test_interrupted_it_ends_without_a_traceback(self, store: Store, tmp_path: Path) -> None:

@@ -1,15 +1,12 @@
 """`mlrepro plan` and `mlrepro explain`, called in process."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlrepro.cli import main
+from tests.cli.conftest import Command
 from tests.definitions.lab import Lab
-
-Run = Callable[..., tuple[int, str, str]]
 
 PROJECT = """
     import dagster as dg
@@ -43,19 +40,10 @@ def lab(tmp_path: Path) -> Lab:
 
 
 @pytest.fixture
-def run(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(lab: Lab, monkeypatch: pytest.MonkeyPatch, command: Command) -> Command:
     monkeypatch.setenv("MLREPRO_STORE", lab.url)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["mlrepro", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        printed = capsys.readouterr()
-        return int(exit_.value.code or 0), printed.out, printed.err
-
-    return call
+    return command
 
 
 def change(lab: Lab) -> None:
@@ -63,29 +51,29 @@ def change(lab: Lab) -> None:
 
 
 class TestPlan:
-    def test_of_hits(self, run: Run) -> None:
+    def test_of_hits(self, run: Command) -> None:
         code, out, _ = run("plan", "-m", "planned_project")
         assert code == 0
         assert "v1, computed by ana on" in out
         assert "2 assets: 2 from the cache" in out
 
-    def test_of_code_that_changed(self, run: Run, lab: Lab) -> None:
+    def test_of_code_that_changed(self, run: Command, lab: Lab) -> None:
         change(lab)
         code, out, _ = run("plan", "-m", "planned_project")
         assert code == 0
         assert "`scale()` in" in out
         assert "depends on what features yields" in out
 
-    def test_of_a_config_file(self, run: Run, tmp_path: Path) -> None:
+    def test_of_a_config_file(self, run: Command, tmp_path: Path) -> None:
         config = tmp_path / "config.yaml"
         config.write_text("ops: {model: {config: {C: 2.0}}}")
         assert "config C: 1.0 -> 2.0" in run("plan", "model", "-m", "planned_project", "-c", str(config))[1]
 
-    def test_of_a_refresh_and_of_tags(self, run: Run) -> None:
+    def test_of_a_refresh_and_of_tags(self, run: Command) -> None:
         assert "a fresh result was asked for" in run("plan", "-m", "planned_project", "--refresh", "features")[1]
         assert "switched off for this run" in run("plan", "-m", "planned_project", "--tag", "mlrepro/cache=off")[1]
 
-    def test_as_json(self, run: Run) -> None:
+    def test_as_json(self, run: Command) -> None:
         told = json.loads(run("plan", "+model", "-m", "planned_project", "--json")[1])
         assert [(each["asset"], each["verdict"], each["version"]) for each in told["assets"]] == [
             ("features", "hit", 1),
@@ -95,7 +83,7 @@ class TestPlan:
 
 
 class TestExplain:
-    def test_with_the_lines_that_changed(self, run: Run, lab: Lab) -> None:
+    def test_with_the_lines_that_changed(self, run: Command, lab: Lab) -> None:
         change(lab)
         code, out, _ = run("explain", "model", "-m", "planned_project")
         assert code == 0
@@ -103,11 +91,11 @@ class TestExplain:
         assert "features: runs: `scale()` in" in out
         assert "+    return x * 3" in out
 
-    def test_of_a_hit_and_of_a_version(self, run: Run) -> None:
+    def test_of_a_hit_and_of_a_version(self, run: Command) -> None:
         assert "model: from the cache: computed by ana" in run("explain", "model", "-m", "planned_project")[1]
         assert run("explain", "model@v1")[1] == "model@v1: was computed: first result of this asset\n"
 
-    def test_as_json(self, run: Run, lab: Lab) -> None:
+    def test_as_json(self, run: Command, lab: Lab) -> None:
         change(lab)
         told = json.loads(run("explain", "features", "-m", "planned_project", "--json")[1])
         assert told["verdict"] == "run"
@@ -131,7 +119,7 @@ class TestExplain:
         (["explain", "model@v1", "-m", "planned_project"], "without definitions"),
     ],
 )
-def test_mistakes_end_in_one_line(run: Run, arguments: list[str], says: str) -> None:
+def test_mistakes_end_in_one_line(run: Command, arguments: list[str], says: str) -> None:
     code, out, err = run(*arguments)
     assert code == 1
     assert out == ""
@@ -144,7 +132,7 @@ def test_mistakes_end_in_one_line(run: Run, arguments: list[str], says: str) -> 
     [(None, "does not exist"), ("storage: [", "parsing"), ("nope: 1", 'unexpected config entry "nope"')],
 )
 def test_a_dagster_home_that_can_not_be_opened_is_one_line(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str | None, says: str
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str | None, says: str
 ) -> None:
     home = tmp_path / "home"
     if settings is not None:
@@ -159,7 +147,7 @@ def test_a_dagster_home_that_can_not_be_opened_is_one_line(
 
 
 @pytest.mark.parametrize("verb", ["plan", "explain"])
-def test_help_teaches(run: Run, verb: str) -> None:
+def test_help_teaches(run: Command, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
     assert "Nothing is written" in " ".join(out.split())

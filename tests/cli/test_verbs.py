@@ -2,7 +2,6 @@
 
 import json
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -10,11 +9,9 @@ import pandas as pd
 import pytest
 
 import mlrepro
-from mlrepro.cli import main
 from mlrepro.errors import UnknownVersionError, VersionNameError
+from tests.cli.conftest import Command
 from tests.definitions.lab import Lab
-
-Run = Callable[..., tuple[int, str, str]]
 
 PROJECT = """
     import dagster as dg
@@ -49,34 +46,25 @@ def lab(tmp_path: Path) -> Lab:
 
 
 @pytest.fixture
-def run(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(lab: Lab, monkeypatch: pytest.MonkeyPatch, command: Command) -> Command:
     monkeypatch.setenv("MLREPRO_STORE", lab.url)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["mlrepro", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        printed = capsys.readouterr()
-        return int(exit_.value.code or 0), printed.out, printed.err
-
-    return call
+    return command
 
 
 class TestVersions:
-    def test_lists_newest_first(self, run: Run) -> None:
+    def test_lists_newest_first(self, run: Command) -> None:
         code, out, _ = run("versions", "model")
         assert code == 0
         assert [line.split()[0] for line in out.splitlines()[2:]] == ["v3", "v2", "v1"]
         assert "auc 5" in out
         assert "bob" in out
 
-    def test_as_json(self, run: Run) -> None:
+    def test_as_json(self, run: Command) -> None:
         _, out, _ = run("versions", "model", "--json")
         newest, *_ = json.loads(out)
         assert (newest["asset"], newest["version"], newest["metrics"]) == ("model", 3, {"auc": 14.0})
 
-    def test_of_everything(self, run: Run) -> None:
+    def test_of_everything(self, run: Command) -> None:
         assert run("versions")[1].split() == ["features", "model"]
         assert json.loads(run("versions", "--json")[1]) == ["features", "model"]
 
@@ -85,16 +73,16 @@ class TestVersions:
 
 
 class TestShow:
-    def test_what_made_it(self, run: Run) -> None:
+    def test_what_made_it(self, run: Command) -> None:
         _, out, _ = run("show", "model@v2")
         for fact in ("model@v2", "by bob in run", "features: features v2", "{'C': 1.0}", "auc = 7"):
             assert fact in out
 
-    def test_its_code(self, run: Run) -> None:
+    def test_its_code(self, run: Command) -> None:
         assert "return x * 3" in run("show", "features@v2", "--code")[1]
         assert "return x * 2" in run("show", "features@v1", "--code")[1]
 
-    def test_as_json(self, run: Run) -> None:
+    def test_as_json(self, run: Command) -> None:
         shown = json.loads(run("show", "model", "--json")[1])
         assert shown["version"] == 3
         assert shown["result"]["config"] == {"C": 2.0}
@@ -102,28 +90,28 @@ class TestShow:
 
 
 class TestDiff:
-    def test_of_code_line_by_line(self, run: Run) -> None:
+    def test_of_code_line_by_line(self, run: Command) -> None:
         _, out, _ = run("diff", "features@v1", "v2")
         assert "-    return x * 2" in out
         assert "+    return x * 3" in out
         assert "flow:scale" in out
 
-    def test_of_inputs_and_metrics(self, run: Run) -> None:
+    def test_of_inputs_and_metrics(self, run: Command) -> None:
         _, out, _ = run("diff", "model@v1", "model@v2")
         assert "features v1" in out
         assert "features v2" in out
         assert "metric       auc: 5 -> 7" in out
 
-    def test_of_config_as_json(self, run: Run) -> None:
+    def test_of_config_as_json(self, run: Command) -> None:
         changes = json.loads(run("diff", "model@v2", "v3", "--json")[1])
         assert {"kind": "config", "name": "C", "before": 1.0, "after": 2.0} in changes
 
-    def test_of_a_version_with_itself(self, run: Run) -> None:
+    def test_of_a_version_with_itself(self, run: Command) -> None:
         assert run("diff", "model@v1", "v1")[1] == "nothing differs that is recorded\n"
 
 
 class TestLoad:
-    def test_to_a_file(self, run: Run, tmp_path: Path) -> None:
+    def test_to_a_file(self, run: Command, tmp_path: Path) -> None:
         target = tmp_path / "model.json"
         code, out, _ = run("load", "model@v1", "-o", str(target))
         assert code == 0
@@ -134,7 +122,7 @@ class TestLoad:
         assert mlrepro.load("model@v2", store=lab.url) == {"auc": 7.0}
         assert mlrepro.load("features@v1", store=lab.url).equals(pd.DataFrame({"x": [1, 4]}))
 
-    def test_that_was_damaged_is_named(self, run: Run, lab: Lab, tmp_path: Path) -> None:
+    def test_that_was_damaged_is_named(self, run: Command, lab: Lab, tmp_path: Path) -> None:
         (version, *_) = mlrepro.versions("features", store=lab.url)
         lab.blob(version.stored.content_hash).unlink()
         code, _, err = run("load", "features", "-o", str(tmp_path / "out"))
@@ -157,14 +145,14 @@ class TestMistakes:
             (["versions", "model", "--store", "ftp://x"], "ftp"),
         ],
     )
-    def test_end_in_one_line(self, run: Run, arguments: list[str], says: str) -> None:
+    def test_end_in_one_line(self, run: Command, arguments: list[str], says: str) -> None:
         code, out, err = run(*arguments)
         assert code == 1
         assert out == ""
         assert says in err
         assert len(err.splitlines()) == 1
 
-    def test_without_a_store(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_store(self, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("MLREPRO_STORE")
         monkeypatch.delenv("DAGSTER_HOME", raising=False)
         code, _, err = run("versions")
@@ -206,7 +194,7 @@ class TestVerify:
         lab.module(source, name="verified_project")
         return lab
 
-    def test_finds_out_what_is_deterministic(self, run: Run, project: Lab) -> None:
+    def test_finds_out_what_is_deterministic(self, run: Command, project: Lab) -> None:
         import verified_project
 
         assert "no result to compare with" in run("verify", "steady", "-m", "verified_project")[2]
@@ -220,13 +208,13 @@ class TestVerify:
         assert len(shaky) == 1, "verifying makes no version"
         assert len(project.store().deviations(str(shaky[0].input_hash))) == 1
 
-    def test_of_what_is_not_there(self, run: Run, project: Lab) -> None:
+    def test_of_what_is_not_there(self, run: Command, project: Lab) -> None:
         assert "no module 'nowhere'" in run("verify", "steady", "-m", "nowhere")[2]
         assert "have no asset nobody" in run("verify", "nobody", "-m", "verified_project")[2]
 
 
 @pytest.mark.parametrize("verb", ["versions", "show", "diff", "load", "verify"])
-def test_help_teaches(run: Run, verb: str) -> None:
+def test_help_teaches(run: Command, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
     assert "--json" in out
@@ -239,7 +227,7 @@ class TestFingerprint:
         lab.module(textwrap.dedent(PROJECT).format(factor=7), name="fingerprinted_project")
 
     @pytest.mark.usefixtures("project")
-    def test_of_an_asset_and_of_a_helper(self, run: Run) -> None:
+    def test_of_an_asset_and_of_a_helper(self, run: Command) -> None:
         _, out, _ = run("fingerprint", "fingerprinted_project:features", "--code")
         assert "fingerprinted_project:scale" in out
         assert "return x * 7" in out
@@ -254,7 +242,7 @@ class TestFingerprint:
             ("json:nope", "which json does not have"),
         ],
     )
-    def test_of_what_is_not_there(self, run: Run, target: str, says: str) -> None:
+    def test_of_what_is_not_there(self, run: Command, target: str, says: str) -> None:
         code, _, err = run("fingerprint", target)
         assert code == 1
         assert says in err

@@ -183,7 +183,7 @@ class _Check:
         )
 
     def _amount(self, where: str) -> Amount:
-        sql = f"SELECT count(*), coalesce(sum(size), 0) FROM objects WHERE {where}"  # noqa: S608 - ours
+        sql = f"SELECT count(*), coalesce(sum(size), 0) FROM objects WHERE {where}"  # noqa: S608 - the conditions above
         count, size = self._found.one(sql) or (0, 0)
         return Amount(count, size)
 
@@ -207,7 +207,7 @@ class _Check:
     def _gaps(self) -> None:
         kinds = ", ".join(f"'{kind}'" for kind in NUMBERED)
         sql = (
-            f"SELECT rtrim(rtrim(path, '0123456789.json'), '/') AS folder, count(*), max(number) FROM objects"  # noqa: S608
+            f"SELECT rtrim(rtrim(path, '0123456789.json'), '/') AS folder, count(*), max(number) FROM objects"  # noqa: S608 - our own kinds
             f" WHERE NOT trash AND kind IN ({kinds}) GROUP BY folder HAVING count(*) != max(number)"
         )
         for folder, count, newest in list(self._found.ask(sql)):
