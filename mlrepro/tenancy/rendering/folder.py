@@ -15,7 +15,7 @@ from mlrepro.errors import TenantsError
 from mlrepro.tenancy.rendering.text import json_file
 
 INDEX: Final = "rendered.json"
-"""Says which files are ours, and what they were when we wrote them."""
+"""Says which files are ours, and what they were when we wrote them: while we write, what they were before as well."""
 
 _BY: Final = "mlrepro tenants render"
 
@@ -81,7 +81,7 @@ def changes(files: Mapping[str, str], folder: Path) -> Changes:
         index = _index(folder)
         there = {path: text for path in {*files, *index} if (text := _text(folder / path)) is not None}
     differs = {path: there[path] for path in sorted(files) if path in there and there[path] != files[path]}
-    untouched = {path for path, text in there.items() if index.get(path) == _digest(text)}
+    untouched = {path for path, text in there.items() if _digest(text) in index.get(path, ())}
     stale = sorted(path for path in there if path not in files)
     return Changes(
         added=tuple(path for path in sorted(files) if path not in there),
@@ -118,8 +118,10 @@ def write(files: Mapping[str, str], folder: Path, *, force: bool = False) -> Cha
         )
     with _told(folder):
         old = _index(folder)
-        new = {path: _digest(text) for path, text in sorted(files.items())}
-        _replace(folder / INDEX, _index_text({**old, **new}))
+        new = {path: frozenset({_digest(text)}) for path, text in files.items()}
+        both = {path: old.get(path, frozenset()) | new.get(path, frozenset()) for path in {*old, *new}}
+        if found.added or found.changed or found.removed:
+            _replace(folder / INDEX, _index_text(both))
         for path in (*found.added, *found.changed):
             _replace(folder / path, files[path])
         for path in found.removed:
@@ -129,18 +131,18 @@ def write(files: Mapping[str, str], folder: Path, *, force: bool = False) -> Cha
     return found
 
 
-def _index_text(digests: Mapping[str, str]) -> str:
-    return json_file({"by": _BY, "files": dict(sorted(digests.items()))})
+def _index_text(digests: Mapping[str, frozenset[str]]) -> str:
+    return json_file({"by": _BY, "files": {path: sorted(found) for path, found in sorted(digests.items())}})
 
 
-def _index(folder: Path) -> dict[str, str]:
+def _index(folder: Path) -> dict[str, frozenset[str]]:
     text = _text(folder / INDEX)
     if text is None:
         return {}
     try:
         index = json.loads(text)
         assert index["by"] == _BY
-        files = {str(path): str(digest) for path, digest in index["files"].items()}
+        files = {str(path): frozenset(map(str, digests)) for path, digests in index["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise TenantsError(
             f"{folder / INDEX} is none that `{_BY}` wrote: name another folder, or move it away"

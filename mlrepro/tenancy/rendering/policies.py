@@ -14,10 +14,9 @@ _ADD: Final = ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:Put
 def policy_files(tenants: Tenants) -> Iterator[tuple[str, str]]:
     """Each file's path and text: a policy for each tenant's role or user, and one for the bucket."""
     every = {tenant.name: rights_of(tenants, tenant) for tenant in tenants}
-    for name, rights in {**every, "instance": instance_rights(tenants)}.items():
-        # a tenant may be called instance: a folder of their own keeps them apart
-        folder = "s3" if name == "instance" and name not in every else "s3/tenants"
-        yield f"{folder}/{name}.policy.json", json_file(policy(statements(rights)))
+    for name, rights in every.items():
+        yield f"s3/tenants/{name}.policy.json", json_file(policy(statements(rights)))
+    yield "s3/instance.policy.json", json_file(policy(statements(instance_rights(tenants))))
     roles = {tenant.name: tenant.tenant.service_account.annotations.get(_ROLE_ARN) for tenant in tenants}
     granted = [
         statement | {"Sid": f"{_word(name)}{statement['Sid']}", "Principal": {"AWS": role}}
