@@ -32,7 +32,7 @@ def manifests(tenants: Tenants, tenant: Named) -> list[dict[str, Any]]:
         _service_account(tenant),
         _manifest(tenant, "rbac.authorization.k8s.io/v1", "Role", _ROLE, rules=list(RULES)),
         _role_binding(tenants, tenant),
-        _manifest(tenant, "v1", "ResourceQuota", "quota", spec={"hard": _hard(tenant)}),
+        _manifest(tenant, "v1", "ResourceQuota", "quota", spec={"hard": _hard(tenants, tenant)}),
         _manifest(tenant, "v1", "LimitRange", "defaults", spec={"limits": [_default_resources(tenant)]}),
         *(
             _manifest(tenant, "networking.k8s.io/v1", "NetworkPolicy", name, spec=spec)
@@ -75,15 +75,15 @@ def _role_binding(tenants: Tenants, tenant: Named) -> dict[str, Any]:
     return _manifest(tenant, "rbac.authorization.k8s.io/v1", "RoleBinding", _ROLE, subjects=subjects, roleRef=role)
 
 
-def _hard(tenant: Named) -> dict[str, str]:
-    quota = tenant.tenant.quota
+def _hard(tenants: Tenants, tenant: Named) -> dict[str, str]:
+    quota, daemon = tenant.tenant.quota, int(tenants.isolated)
     return {
         "requests.cpu": quota.cpu,
         "limits.cpu": quota.cpu,
         "requests.memory": quota.memory,
         "limits.memory": quota.memory,
         "requests.nvidia.com/gpu": str(quota.gpu),
-        "pods": str(tenant.pods),
+        "pods": str(tenant.pods + daemon),
         "requests.storage": quota.storage or "0",
         # a Service of these kinds would be reached from outside the cluster
         "services.loadbalancers": "0",

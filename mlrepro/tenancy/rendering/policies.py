@@ -1,5 +1,6 @@
 """Policies for Amazon S3 and MinIO."""
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -8,6 +9,9 @@ from mlrepro.tenancy.rendering.rights import Place, Rights, instance_rights, rig
 from mlrepro.tenancy.rendering.text import json_file
 
 _ROLE_ARN: Final = "eks.amazonaws.com/role-arn"
+_LONGEST_BUCKET_POLICY: Final = 20 * 1024
+"""Bytes that S3 takes. Where the tenants need more, their roles' own policies do."""
+
 _ADD: Final = ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject")
 
 
@@ -19,13 +23,14 @@ def policy_files(tenants: Tenants) -> Iterator[tuple[str, str]]:
     yield "s3/instance.policy.json", json_file(policy(statements(instance_rights(tenants))))
     roles = {tenant.name: tenant.tenant.service_account.annotations.get(_ROLE_ARN) for tenant in tenants}
     granted = [
-        statement | {"Sid": f"{_word(name)}{statement['Sid']}", "Principal": {"AWS": role}}
+        statement | {"Sid": f"{_word(name)}0{statement['Sid']}", "Principal": {"AWS": role}}
         for name, role in roles.items()
         if role
         for statement in statements(every[name])
     ]
-    if granted:
-        yield "s3/bucket.policy.json", json_file(policy(granted))
+    whole = policy(granted)
+    if granted and len(json.dumps(whole, separators=(",", ":"))) <= _LONGEST_BUCKET_POLICY:
+        yield "s3/bucket.policy.json", json_file(whole)
 
 
 def policy(statements: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -88,6 +88,13 @@ def test_the_bucket_policy_gives_roles_the_same() -> None:
     assert all(word.isalnum() for word in words)
 
 
+def test_no_bucket_policy_that_s3_would_refuse() -> None:
+    role = "service_account: {annotations: {eks.amazonaws.com/role-arn: 'arn:aws:iam::1:role/a'}}"
+    few, many = (read(small(*(team(f"team{number}", role) for number in range(count)))) for count in (5, 60))
+    assert "s3/bucket.policy.json" in render(few)
+    assert "s3/bucket.policy.json" not in render(many)
+
+
 def test_a_tenant_called_instance_does_not_get_the_instances_policy() -> None:
     files = render(read(small(team("instance"))))
     assert allows(json.loads(files["s3/tenants/instance.policy.json"]), "s3:GetObject", "mlrepro/instance/x")
