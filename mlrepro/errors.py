@@ -104,3 +104,7 @@ class NoticeError(MlreproError):
 
 class RetentionError(MlreproError):
     """What garbage collection is to keep was said in a way that can't be."""
+
+
+class TenantsError(MlreproError):
+    """``tenants.yaml`` can't be read, or what it says can't be."""

@@ -69,4 +69,5 @@ def app() -> None:
       mlrepro fsck                              check every record and every byte
       mlrepro stats                             how large the store is, and what the cache saved
       mlrepro copy ./store s3://ml/store        take a store to another place
+      mlrepro tenants check tenants.yaml        many teams on one Dagster: check, render, diff
     """

@@ -13,6 +13,7 @@ from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
     reading,
     sharing,
     stats,
+    tenants,
     verifying,
 )
 from mlrepro.cli.app import app

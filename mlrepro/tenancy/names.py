@@ -1,0 +1,100 @@
+"""Names as Kubernetes, Dagster and git allow them."""
+
+import re
+from typing import Final
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SERVICE: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*", re.ASCII)
+_REFERENCE: Final = re.compile(r"(?!-)(?!.*(\.\.|//|@\{))[^\s~^:?*\[\\\x00-\x20\x7f]+(?<![./])")
+_IMAGE: Final = re.compile(
+    r"[a-z0-9][a-z0-9.-]*(:\d{1,5}(?=/))?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
+_QUALIFIED: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def check_label(name: str) -> str:
+    """A name of 1 to 63 small letters, digits and hyphens (RFC 1123): a namespace, a tenant.
+
+    Raises:
+        ValueError: It is none.
+
+    Example:
+        >>> check_label("team-a")
+        'team-a'
+    """
+    return _checked(
+        _LABEL, name, "is no RFC 1123 name: use 1 to 63 of a-z, 0-9 and '-', beginning and ending in a letter or digit"
+    )
+
+
+def check_service(name: str) -> str:
+    """A name that a Kubernetes Service may have too (RFC 1035): a code location.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return _checked(
+        _SERVICE,
+        name,
+        "can't name a Service: use 1 to 63 of a-z, 0-9 and '-', beginning with a letter, not ending in '-'",
+    )
+
+
+def check_subdomain(name: str) -> str:
+    """A name of up to 253 characters, with dots between its parts: a service account, a secret.
+
+    Raises:
+        ValueError: It is none.
+    """
+    told = "is no RFC 1123 name: use up to 253 of a-z, 0-9, '-' and '.', each part as in team-a"
+    if len(name) > 253:
+        raise ValueError(f"{name[:40]}... {told}")
+    return _checked(_SUBDOMAIN, name, told)
+
+
+def check_qualified(name: str) -> str:
+    """The key of a label or annotation: ``prefix/name``, the prefix is optional.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return _checked(_QUALIFIED, name, "is no key of a label or annotation: write name, or domain/name")
+
+
+def check_module(name: str) -> str:
+    """A Python module's dotted name.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return _checked(_MODULE, name, "is no Python module: write it like team.definitions")
+
+
+def check_image(name: str) -> str:
+    """A container image with a tag or a digest.
+
+    Raises:
+        ValueError: It is none, or would be another one tomorrow.
+    """
+    _checked(_IMAGE, name, "is no image: write it like registry.example.com/team/project:1.4")
+    if "@" not in name and ":" not in name.rpartition("/")[2]:
+        raise ValueError(f"{name!r} says neither tag nor digest, so it can change unseen: add one, as in {name}:1.4")
+    return name
+
+
+def check_git_ref(name: str) -> str:
+    """A branch, a tag or a commit.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return _checked(_REFERENCE, name, "is no git ref: name a branch, a tag or a commit")
+
+
+def _checked(pattern: re.Pattern[str], name: str, told: str) -> str:
+    if not pattern.fullmatch(name):
+        raise ValueError(f"{name!r} {told}")
+    return name

@@ -1,0 +1,23 @@
+"""All files that follow from ``tenants.yaml``."""
+
+from mlrepro.tenancy.model import Tenants
+from mlrepro.tenancy.rendering.helm import helm_files
+from mlrepro.tenancy.rendering.kubernetes import kubernetes_files
+from mlrepro.tenancy.rendering.machine import machine_files
+from mlrepro.tenancy.rendering.policies import policy_files
+from mlrepro.tenancy.rendering.seaweedfs import seaweedfs_files
+
+
+def render(tenants: Tenants) -> dict[str, str]:
+    """The text of each file, by its path below the folder that it is to be written to.
+
+    Without an image for the code locations that are modules there is nothing for Kubernetes and Helm.
+
+    The same tenants give the same bytes, in whichever order the file names them.
+
+    Args:
+        tenants: As `mlrepro.tenancy.load_tenants` reads them: without problems.
+    """
+    on_kubernetes = (helm_files, kubernetes_files) if tenants.on_kubernetes else ()
+    kinds = (machine_files, *on_kubernetes, policy_files, seaweedfs_files)
+    return dict(sorted((path, text) for files in kinds for path, text in files(tenants)))

@@ -1,0 +1,105 @@
+"""Parts of a ``dagster.yaml`` that a machine, the chart and a tenant's namespace have in common."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from mlrepro.tenancy.model import Named, Tenants
+from mlrepro.tenancy.tags import TENANT_TAG
+
+DAGSTER_HOME: Final = "/opt/dagster/dagster_home"
+_LOGS: Final = "dagster"
+UPLOAD_INTERVAL: Final = 30
+"""Seconds until the UI shows what a running step has printed."""
+
+MONITORING: Final = {
+    "start_timeout_seconds": 180,
+    "cancel_timeout_seconds": 180,
+    "poll_interval_seconds": 30,
+}
+RETRIES: Final = {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}
+
+
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """The parts of a URL such as ``s3://bucket/prefix``; the prefix may be empty.
+
+    Example:
+        >>> bucket_and_prefix("s3://ml/mlrepro")
+        ('ml', 'mlrepro')
+    """
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    return bucket, prefix
+
+
+def logs_place(tenants: Tenants, tenant: Named | None) -> tuple[str, str]:
+    """Bucket and prefix of captured output: of all together, or of one tenant where they are isolated."""
+    bucket, prefix = bucket_and_prefix(tenants.instance.bucket.logs)
+    prefix = prefix or _LOGS
+    return bucket, f"{prefix}/{tenant.name}" if tenants.isolated and tenant is not None else prefix
+
+
+def database(tenants: Tenants, tenant: Named | None) -> tuple[str, str]:
+    """Database and user of Dagster's storage: of all together, or of one tenant where they are isolated."""
+    postgres = tenants.instance.postgres
+    if not tenants.isolated or tenant is None:
+        return postgres.database, postgres.user
+    own = tenant.name.replace("-", "_")
+    return f"{postgres.database}_{own}", f"{postgres.user}_{own}"
+
+
+def storage(tenants: Tenants, tenant: Named | None, password: str) -> dict[str, Any]:
+    """PostgreSQL; the password comes from an environment variable."""
+    postgres = tenants.instance.postgres
+    name, user = database(tenants, tenant)
+    return {
+        "postgres": {
+            "postgres_db": {
+                "username": user,
+                "password": {"env": password},
+                "hostname": postgres.host,
+                "port": postgres.port,
+                "db_name": name,
+            }
+        }
+    }
+
+
+def compute_logs(tenants: Tenants, tenant: Named | None) -> dict[str, Any]:
+    """Captured output in the bucket."""
+    bucket, prefix = logs_place(tenants, tenant)
+    told = tenants.instance.bucket
+    config = {
+        "bucket": bucket,
+        "prefix": prefix,
+        "region": told.region,
+        "skip_empty_files": True,
+        "upload_interval": UPLOAD_INTERVAL,
+    }
+    return {
+        "module": "dagster_aws.s3.compute_log_manager",
+        "class": "S3ComputeLogManager",
+        "config": config | ({"endpoint_url": told.endpoint} if told.endpoint else {}),
+    }
+
+
+def daemon_account(tenants: Tenants) -> str:
+    """As whom webserver and daemon run. In a tenant's own namespace that is somebody else than its pods."""
+    name = tenants.instance.service_account
+    return f"{name}-daemon" if tenants.isolated else name
+
+
+def run_limits(tenants: Iterable[Named]) -> list[dict[str, Any]]:
+    """How many runs of each tenant run at once."""
+    return [{"key": TENANT_TAG, "value": tenant.name, "limit": tenant.tenant.limits.runs} for tenant in tenants]
+
+
+def environment(tenants: Tenants, tenant: Named) -> dict[str, str]:
+    """Environment variables of a tenant's code: its scope, its store, its bucket."""
+    bucket = tenants.instance.bucket
+    told = {
+        "MLREPRO_TENANT": tenant.name,
+        "MLREPRO_STORE": bucket.store,
+        "MLREPRO_SCOPE": tenant.scope,
+        "AWS_REGION": bucket.region,
+        "AWS_DEFAULT_REGION": bucket.region,
+    }
+    return told | ({"AWS_ENDPOINT_URL": bucket.endpoint} if bucket.endpoint else {})

@@ -1,0 +1,6 @@
+"""Tags that say whose a run is."""
+
+from typing import Final
+
+TENANT_TAG: Final = "mlrepro/tenant"
+"""Run tag with the tenant's name; the queue's limits go by it."""

@@ -1,0 +1,139 @@
+"""Helm values: what the charts take, and the pods that Dagster makes of them."""
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from mlrepro.tenancy import Named, Tenants
+from mlrepro.tenancy.rendering import render
+from tests.tenancy.files import read, small
+from tests.tenancy.rendering import chart
+from tests.tenancy.rendering.documents import ISOLATED, SHARED, check, load
+
+BOTH = pytest.mark.parametrize("tenants", [SHARED, ISOLATED], ids=["shared", "isolated"])
+CHART = os.environ.get("MLREPRO_TEST_DAGSTER_CHART")
+
+
+LAUNCHER = {
+    "dagster_home": "/opt/dagster/dagster_home",
+    "instance_config_map": "dagster-instance",
+    "postgres_password_secret": "dagster-postgresql-secret",
+    "job_image": None,
+}
+
+
+def values(tenants: Tenants) -> dict[str, Any]:
+    return {path: load(tenants, path) for path in render(tenants) if path.startswith("helm/")}
+
+
+@BOTH
+def test_they_are_values_of_the_charts(tenants: Tenants) -> None:
+    for path, found in values(tenants).items():
+        jsonschema.validate(found, chart.CODE if path.endswith(".code.yaml") else chart.INSTANCE)
+
+
+@pytest.mark.skipif(CHART is None, reason="needs the chart: MLREPRO_TEST_DAGSTER_CHART=its folder")
+@BOTH
+def test_the_charts_own_schema_takes_them(tenants: Tenants) -> None:
+    import yaml
+
+    def merged(base: Any, over: Any) -> Any:
+        if not (isinstance(base, dict) and isinstance(over, dict)):
+            return over
+        return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
+
+    for path, found in values(tenants).items():
+        folder = Path(CHART or "") / ("charts/dagster-user-deployments" if path.endswith(".code.yaml") else "")
+        schema = json.loads((folder / "values.schema.json").read_text())
+        for definition in schema["definitions"].values():  # Kubernetes' parts are on the network
+            if "kubernetesjsonschema" in definition.get("$ref", ""):
+                del definition["$ref"]
+        jsonschema.validate(merged(yaml.safe_load((folder / "values.yaml").read_text()), found), schema)
+
+
+def test_the_queue_is_limited_by_tenant() -> None:
+    daemon = load(SHARED, "helm/dagster.yaml")["dagsterDaemon"]
+    limits = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]["tagConcurrencyLimits"]
+    assert limits == [
+        {"key": "mlrepro/tenant", "value": "aircraft", "limit": 4},
+        {"key": "mlrepro/tenant", "value": "delay", "limit": 8},
+    ]
+
+
+def test_the_webserver_finds_the_code_servers_in_the_tenants_namespaces() -> None:
+    servers = load(SHARED, "helm/dagster.yaml")["dagsterWebserver"]["workspace"]["servers"]
+    assert [server["host"] for server in servers] == [
+        "aircraft.team-aircraft.svc.cluster.local",
+        "delay.delay.svc.cluster.local",
+    ]
+
+
+def test_isolated_tenants_have_a_database_and_a_place_for_logs_each() -> None:
+    found = [load(ISOLATED, f"helm/{name}.dagster.yaml") for name in ("pricing", "forecast")]
+    assert [each["postgresql"]["postgresqlDatabase"] for each in found] == ["dagster_pricing", "dagster_forecast"]
+    logs = [each["computeLogManager"]["config"]["s3ComputeLogManager"]["prefix"] for each in found]
+    assert logs == ["dagster/pricing", "dagster/forecast"]
+    assert [len(each["dagsterWebserver"]["workspace"]["servers"]) for each in found] == [2, 1]
+
+
+def run_worker(tenants: Tenants, tenant: Named) -> dict[str, Any]:
+    """The Job that dagster-k8s makes of a run of a tenant's first code location."""
+    from dagster_k8s.container_context import K8sContainerContext
+    from dagster_k8s.job import construct_dagster_k8s_job
+    from kubernetes.client import ApiClient
+
+    deployment = load(tenants, f"helm/{tenant.name}.code.yaml")["deployments"][0]
+    variables = {variable["name"]: variable["value"] for variable in deployment["env"]}
+    context = K8sContainerContext.create_from_config(json.loads(variables["DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"]))
+    assert context.namespace == tenant.namespace
+    job = construct_dagster_k8s_job(
+        context.get_k8s_job_config("registry/image:1", run_launcher=SimpleNamespace(**LAUNCHER)),
+        args=["dagster"],
+        job_name="run",
+        user_defined_k8s_config=context.run_k8s_config,
+    )
+    made: dict[str, Any] = ApiClient().sanitize_for_serialization(job)
+    return made
+
+
+@BOTH
+def test_a_run_is_a_pod_in_the_tenants_place_that_its_namespace_admits(tenants: Tenants) -> None:
+    for tenant in tenants:
+        job = run_worker(tenants, tenant)
+        check(job)
+        pod = job["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert pod["serviceAccountName"] == tenant.service_account
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert container["resources"]["limits"]["memory"] == tenant.tenant.step.memory
+        assert {"name": "MLREPRO_SCOPE", "value": tenant.scope} in container["env"]
+
+
+def test_a_run_goes_to_the_nodes_and_gets_the_secrets_that_the_tenant_says() -> None:
+    (delay,) = (tenant for tenant in SHARED if tenant.name == "delay")
+    pod = run_worker(SHARED, delay)["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"pool": "machine-learning"}
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "weather-service"}}]
+
+
+@pytest.mark.parametrize(
+    ("image", "repository", "tag"),
+    [
+        ("r.example.com:5000/a/b:1.10", "r.example.com:5000/a/b", "1.10"),
+        (f"r/a@sha256:{'0' * 64}", "r/a@sha256", "0" * 64),
+        (f"r:5/a:1@sha256:{'0' * 64}", "r:5/a@sha256", "0" * 64),
+    ],
+)
+def test_images(image: str, repository: str, tag: str) -> None:
+    location = f"{{name: a, image: '{image}'}}"
+    tenants = read(small(f"a:\n  code_locations: [{location}]\n  quota: {{cpu: 8, memory: 32Gi}}"))
+    (deployment,) = load(tenants, "helm/a.code.yaml")["deployments"]
+    assert (deployment["image"]["repository"], deployment["image"]["tag"]) == (repository, tag)
