@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ml_definitions,
         ml_multi_asset,
         rollback_sensor,
+        scope_source,
         webhook,
     )
     from mlrepro.execution import cache_first
@@ -59,6 +60,7 @@ _HOMES = {
     "release": "execution.moves",
     "rollback": "execution.moves",
     "rollback_sensor": "definitions",
+    "scope_source": "definitions",
     "share": "catalog",
     "verify": "execution.verifying",
     "versions": "catalog",
@@ -94,6 +96,7 @@ __all__ = [
     "release",
     "rollback",
     "rollback_sensor",
+    "scope_source",
     "share",
     "verify",
     "versions",

@@ -266,9 +266,15 @@ def served_version(store: Store, name: ChannelName) -> Version | None:
     return version_at(store, name, pointer) if pointer is not None else None
 
 
-def served_pointer(store: Store, name: ChannelName) -> Pointer | None:
-    """What a channel serves: the own scope's, else that of the first scope that has one; None if it serves nothing."""
-    newest = next(_readable(store, name), None)
+def served_pointer(store: Store, name: ChannelName, *, only: str | None = None) -> Pointer | None:
+    """What a channel serves: the own scope's, else that of the first scope that has one; None if it serves nothing.
+
+    Args:
+        store: The store.
+        name: The channel.
+        only: The only scope to look in.
+    """
+    newest = next(_readable(store, name, only), None)
     return newest.after if newest is not None else None
 
 
@@ -280,9 +286,9 @@ def served_with(store: Store, name: ChannelName, data_version: str) -> Pointer |
     return None
 
 
-def _readable(store: Store, name: ChannelName) -> Iterator[ChannelEntry]:
+def _readable(store: Store, name: ChannelName, only: str | None = None) -> Iterator[ChannelEntry]:
     """The entries of the own scope's channel, else those of the first scope that has one."""
-    for scope in (store.scope, *store.read_scopes):
+    for scope in (store.scope, *store.read_scopes) if only is None else (only,):
         found = False
         for entry in entries_of(store, name, scope):
             found = True

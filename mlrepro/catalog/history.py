@@ -79,10 +79,12 @@ def partition_of_part(part: str) -> str | None:
     return part[: -len(WITHOUT_PARTITION)] if set(part) == {"_"} else part
 
 
-def versions_of(store: Store, asset: Sequence[str], partition: str | None = None) -> Iterator[Version]:
+def versions_of(
+    store: Store, asset: Sequence[str], partition: str | None = None, *, only: str | None = None
+) -> Iterator[Version]:
     """List an asset's versions, newest first: its own scope's, else those of the first scope that has some."""
     name = history_name(asset, partition)
-    for scope in (store.scope, *store.read_scopes):
+    for scope in _scopes(store, only):
         found = False
         for entry in store.entries(name, scope=scope):
             if (version := _version(asset, partition, entry.number, entry.body, scope)) is not None:
@@ -106,16 +108,25 @@ def find_number(store: Store, asset: Sequence[str], partition: str | None, numbe
     return None
 
 
-def newest_version(store: Store, asset: Sequence[str], partition: str | None = None) -> Version | None:
-    """Find an asset's newest version; None if it has none. The cost does not grow with the history."""
+def newest_version(
+    store: Store, asset: Sequence[str], partition: str | None = None, *, only: str | None = None
+) -> Version | None:
+    """Find an asset's newest version; None if it has none. The cost does not grow with the history.
+
+    Args:
+        store: The store.
+        asset: Asset key, one part an element.
+        partition: Partition key, or None.
+        only: The only scope to look in; by default the own one, then those that are read besides.
+    """
     name = history_name(asset, partition)
-    for scope in (store.scope, *store.read_scopes):
+    for scope in _scopes(store, only):
         entry = store.newest(name, scope=scope)
         if entry is None:
             continue
         if (version := _version(asset, partition, entry.number, entry.body, scope)) is not None:
             return version
-    return next(versions_of(store, asset, partition), None)
+    return next(versions_of(store, asset, partition, only=only), None)
 
 
 def find_version(store: Store, asset: Sequence[str], partition: str | None, data_version: str) -> Version | None:
@@ -132,6 +143,10 @@ def find_version(store: Store, asset: Sequence[str], partition: str | None, data
     return next(
         (version for version in versions_of(store, asset, partition) if any(_is(version, one) for one in wanted)), None
     )
+
+
+def _scopes(store: Store, only: str | None) -> tuple[str, ...]:
+    return (store.scope, *store.read_scopes) if only is None else (only,)
 
 
 def _is(version: Version, data_version: str | None) -> bool:

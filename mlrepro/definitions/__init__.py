@@ -9,6 +9,7 @@ from mlrepro.definitions.ml_multi_asset import ml_multi_asset
 from mlrepro.definitions.notices import webhook
 from mlrepro.definitions.promoted import Promoted
 from mlrepro.definitions.rollback import rollback_sensor
+from mlrepro.definitions.scope_source import scope_source
 
 __all__ = [
     "ChannelDefinition",
@@ -20,5 +21,6 @@ __all__ = [
     "ml_definitions",
     "ml_multi_asset",
     "rollback_sensor",
+    "scope_source",
     "webhook",
 ]

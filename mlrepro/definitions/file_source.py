@@ -8,15 +8,13 @@ from typing import Any
 
 import dagster as dg
 
-from mlrepro.dagster_internals import DATA_VERSION_TAG, StepOutputHandle
+from mlrepro.definitions.observed import consumer_computes, log_observation, store_of_consumer
 from mlrepro.definitions.readers import library_of, read_file
 from mlrepro.errors import AssetDefinitionError
-from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.declared_types import plain_type
 from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, UpstreamVersion
-from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
 from mlrepro.io_managers.upstream import data_version_of, step_of
-from mlrepro.store import Store, StoredValue, open_store
+from mlrepro.store import StoredValue, open_store
 from mlrepro.versioning import digest, distribution_of, fingerprint, reference
 
 
@@ -116,11 +114,11 @@ class FileSourceIOManager(dg.IOManager):
         Raises:
             AssetDefinitionError: If there is nothing at the path.
         """
-        store = _store_of_consumer(context)
+        store = store_of_consumer(context)
         kept = store.write_value(self.path) if store and self.keep and self.path.exists() else None
         deferred = self.deferred_input(context, kept)
         deferred.confirm()
-        return deferred if _consumer_computes(context) else deferred.load()
+        return deferred if consumer_computes(context) else deferred.load()
 
     def deferred_input(self, context: dg.InputContext, kept: StoredValue | None = None) -> Deferred:
         """Find what the file holds now, without loading it; `kept` is its content where the store has it already.
@@ -129,7 +127,7 @@ class FileSourceIOManager(dg.IOManager):
             AssetDefinitionError: If there is nothing at the path.
         """
         asset = context.asset_key.to_user_string()
-        store = _store_of_consumer(context)
+        store = store_of_consumer(context)
         stored = kept or content_of(self.path, asset)
         as_type = plain_type(context.dagster_type.typing_type)
 
@@ -161,14 +159,8 @@ class FileSourceIOManager(dg.IOManager):
         step_context = step_of(context)
         if step_context is None or data_version_of(step_context, context.asset_key) == stored.content_hash:
             return
-        step_context.instance.report_runless_asset_event(
-            dg.AssetObservation(
-                context.asset_key,
-                metadata={"path": dg.MetadataValue.path(self.path.absolute()), "size": stored.size},
-                tags={DATA_VERSION_TAG: stored.content_hash},
-            )
-        )
-        step_context.wipe_input_asset_version_info(context.asset_key)
+        metadata = {"path": dg.MetadataValue.path(self.path.absolute()), "size": stored.size}
+        log_observation(step_context, context.asset_key, stored.content_hash, metadata)
 
 
 def _check(path: Path, asset: str) -> None:
@@ -183,20 +175,3 @@ def _under_its_name(copy: Path, original: Path) -> Path:
     named = Path(tempfile.mkdtemp(dir=copy.parent), original.name)
     named.symlink_to(copy.absolute())
     return named
-
-
-def _consumer_computes(context: dg.InputContext) -> bool:
-    step_context = step_of(context)
-    return step_context is not None and computation_of(step_context.op_def) is not None
-
-
-def _store_of_consumer(context: dg.InputContext) -> Store | None:
-    """Find the store that the step's own outputs go to; None if they go somewhere else."""
-    step_context = step_of(context)
-    if step_context is None:
-        return None
-    for output in step_context.step.step_outputs:
-        manager = step_context.get_io_manager(StepOutputHandle(step_context.step.key, output.name))
-        if isinstance(manager, InputHashIOManager):
-            return manager.open_store(step_context.instance)
-    return None

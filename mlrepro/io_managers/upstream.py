@@ -13,6 +13,9 @@ from mlrepro.dagster_internals import DATA_VERSION_TAG, StepExecutionContext, da
 from mlrepro.errors import UnknownVersionError
 from mlrepro.io_managers.deferred import UpstreamVersion
 from mlrepro.io_managers.promotion import CHANNEL
+from mlrepro.store import Origin, Store
+from mlrepro.store.keys import is_sha256
+from mlrepro.store.results import value_in
 
 ALLOW_MISSING_PARTITIONS = "allow_missing_partitions"
 """Input metadata by which Dagster's own file IO managers skip partitions that are not there yet."""
@@ -122,6 +125,8 @@ def _version(context: dg.InputContext, store: Any, partition: str | None, data_v
     # a channel of another code location does not tell that it is one
     if found is None and (served := _served(store, path, partition, data_version)) is not None:
         return UpstreamVersion(asset, partition, served.number, served.stored)
+    if found is None and data_version is not None and (shared := _published(context, store, partition, data_version)):
+        return shared
     if found is None:
         where = f"{asset}, partition {partition}," if partition else asset
         raise UnknownVersionError(
@@ -161,6 +166,28 @@ def _data_version(context: dg.InputContext, key: dg.AssetKey) -> str | None:
 
 def _content_hash_in_event(context: dg.InputContext, partition: str | None) -> str | None:
     """Read what our IO manager wrote on the event, for a data version that the user chose."""
+    materialization = _newest_materialization(context, partition)
+    value = materialization.metadata.get("mlrepro/content_hash") if materialization else None
+    return str(value.value) if value else None
+
+
+def _published(
+    context: dg.InputContext, store: Store, partition: str | None, data_version: str
+) -> UpstreamVersion | None:
+    """What another team published, whose history is not to be read: its event names the result, the store has that."""
+    materialization = _newest_materialization(context, partition)
+    if materialization is None or (materialization.tags or {}).get(DATA_VERSION_TAG) != data_version:
+        return None
+    said = {name: materialization.metadata.get(f"mlrepro/{name}") for name in ("input_hash", "content_hash", "version")}
+    input_hash, content_hash, number = (value.value if value else None for value in said.values())
+    if not is_sha256(input_hash) or not is_sha256(content_hash) or not isinstance(number, int):
+        return None  # an event that somebody else wrote
+    found = store.get_result(input_hash)
+    stored = value_in(found.record, content_hash, Origin(found.scope, input_hash)) if found else None
+    return UpstreamVersion(context.asset_key.to_user_string(), partition, number, stored) if stored else None
+
+
+def _newest_materialization(context: dg.InputContext, partition: str | None) -> dg.AssetMaterialization | None:
     if not _has_instance(context):
         return None
     chosen: Any = (
@@ -169,9 +196,7 @@ def _content_hash_in_event(context: dg.InputContext, partition: str | None) -> s
         else dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[partition])
     )
     records = context.instance.fetch_materializations(chosen, limit=1).records
-    materialization = records[0].asset_materialization if records else None
-    value = materialization.metadata.get("mlrepro/content_hash") if materialization else None
-    return str(value.value) if value else None
+    return records[0].asset_materialization if records else None
 
 
 def step_of(context: dg.InputContext) -> StepExecutionContext | None:

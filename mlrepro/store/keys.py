@@ -6,7 +6,7 @@ name can neither leave its folder nor collide with another one.
 
 import hashlib
 import re
-from typing import Final
+from typing import Final, TypeGuard
 from urllib.parse import quote, unquote
 
 from mlrepro.errors import StoreError
@@ -87,6 +87,16 @@ def check_scope(scope: str) -> str:
     return scope
 
 
+def is_sha256(text: object) -> TypeGuard[str]:
+    """Whether something is a sha256 in lower-case hex.
+
+    Example:
+        >>> is_sha256("ab" * 32), is_sha256("AB" * 32), is_sha256(None)
+        (True, False, False)
+    """
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+
+
 def check_sha256(text: str, what: str) -> str:
     """Return a sha256 in lower-case hex if it is one.
 
@@ -97,7 +107,7 @@ def check_sha256(text: str, what: str) -> str:
     Raises:
         StoreError: It is something else, so it may not become part of a path.
     """
-    if not isinstance(text, str) or not _SHA256.fullmatch(text):
+    if not is_sha256(text):
         raise StoreError(f"{text!r} is not a {what}: expected 64 hexadecimal digits in lower case")
     return text
 

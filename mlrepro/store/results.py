@@ -69,6 +69,13 @@ def values_of_output(output: Mapping[str, Any], origin: Origin | None = None) ->
         yield StoredValue.from_json(stored, origin)
 
 
+def value_in(record: Mapping[str, Any], content_hash: str, origin: Origin) -> StoredValue | None:
+    """The output of a result that has some content; None if none has, or if the record is not as it should be."""
+    with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError, StoreError):
+        return next((each for each in values_of(record, origin) if each.content_hash == content_hash), None)
+    return None
+
+
 def names(record: Mapping[str, Any], stored: StoredValue) -> bool:
     """Whether a record says that this very value, in this very format, is one of its outputs."""
     with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError, StoreError):

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from mlrepro import Cache, InputHashIOManager, ReproStore, ml_asset
-from mlrepro.errors import CacheWarning
+from mlrepro.errors import CacheWarning, UnknownVersionError, UntrustedPickleError
 from mlrepro.store.housekeeping import store_clock
 from mlrepro.store.housekeeping.gc import collect
 from mlrepro.store.housekeeping.retention import Policy
@@ -34,6 +34,21 @@ def numbers() -> list[int]:
 @ml_asset
 def of_ones_own() -> list[int]:
     return [3]
+
+
+@ml_asset
+def using_of_ones_own(of_ones_own: list[int]) -> int:
+    return sum(of_ones_own)
+
+
+@ml_asset
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@ml_asset
+def digits(settings: decimal.Context) -> int:
+    return settings.prec
 
 
 class TestPickleFromTheSharedScope:
@@ -111,6 +126,43 @@ class TestSignaturesRequired:
         forge(demanding, "shared")
         assert demanding.run(numbers, scope="team-b").cache == {"numbers": "computed"}
         assert demanding.run(numbers, scope="team-c").cache == {"numbers": "hit"}, "what team-b published replaced it"
+
+
+class TestAnAssetOfAnotherTeamInOneInstance:
+    """It takes no more than the asset's key: Dagster knows what the other team materialized, and from what."""
+
+    def test_it_is_loaded_from_a_scope_that_is_read(self, lab: Lab) -> None:
+        lab.run(of_ones_own, scope="team-a")
+        lab.settings = {"read_scopes": ["shared", "team-a"]}
+        ran = lab.run(dg.AssetSpec("of_ones_own"), using_of_ones_own, scope="team-b")
+        assert ran.value("using_of_ones_own") == 3
+        content = ran.materialization("using_of_ones_own").tags["dagster/input_data_version/of_ones_own"]
+        assert content == lab.store("team-a").newest(("versions", "of_ones_own", "_")).body["data_version"]
+
+    def test_what_was_published_is_loaded_though_its_teams_scope_is_not_read(self, lab: Lab) -> None:
+        lab.run(numbers, scope="team-a")
+        again = [lab.run(dg.AssetSpec("numbers"), total, scope="team-b") for _ in range(2)]
+        assert [ran.cache for ran in again] == [{"total": "computed"}, {"total": "hit"}]
+        assert again[0].value("total") == 3
+
+    def test_what_was_not_published_is_not(self, lab: Lab) -> None:
+        lab.run(of_ones_own, scope="team-a")
+        with pytest.raises(UnknownVersionError, match=r"of_ones_own has no version .* \(scopes team-b, shared\)"):
+            lab.run(dg.AssetSpec("of_ones_own"), using_of_ones_own, scope="team-b")
+
+    def test_a_pickle_that_was_published_is_not_loaded_unless_its_scope_is_trusted(self, lab: Lab) -> None:
+        lab.run(settings, scope="team-a")
+        with pytest.raises(UntrustedPickleError, match="which is not trusted"):
+            lab.run(dg.AssetSpec("settings"), digits, scope="team-b")
+        lab.settings = {"trusted_scopes": ["shared"]}
+        assert lab.run(dg.AssetSpec("settings"), digits, scope="team-b").value("digits") == 7
+
+    def test_an_event_that_names_a_result_which_does_not_exist_is_no_version(self, lab: Lab) -> None:
+        facts = {"mlrepro/input_hash": "0" * 64, "mlrepro/content_hash": "1" * 64, "mlrepro/version": 1}
+        told = dg.AssetMaterialization("numbers", metadata=facts, tags={"dagster/data_version": "1" * 64})
+        lab.instance.report_runless_asset_event(told)
+        with pytest.raises(UnknownVersionError, match="numbers has no version 111111111111 in the store"):
+            lab.run(dg.AssetSpec("numbers"), total, scope="team-b")
 
 
 def forge(lab: Lab, scope: str) -> None:

@@ -1,0 +1,222 @@
+"""`scope_source`: an asset, or a channel, of another team's scope as a source asset that is observed by its content."""
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import dagster as dg
+
+from mlrepro.catalog.channels import ChannelName, served_pointer
+from mlrepro.catalog.history import newest_version
+from mlrepro.catalog.names import VersionName, parse_version_name
+from mlrepro.dagster_internals import data_versions_by_partition
+from mlrepro.definitions.observed import consumer_computes, log_observation, store_of_consumer
+from mlrepro.errors import AssetDefinitionError, UnknownVersionError
+from mlrepro.io_managers.declared_types import plain_type
+from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, UpstreamVersion
+from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
+from mlrepro.io_managers.upstream import data_version_of, step_of
+from mlrepro.resources import ReproStore
+from mlrepro.store import Store, loads_as
+from mlrepro.store.keys import check_scope
+
+
+def scope_source(
+    name: str,
+    *,
+    scope: str,
+    key: dg.AssetKey | str | None = None,
+    partitions_def: dg.PartitionsDefinition[Any] | None = None,
+    group_name: str | None = None,
+    description: str | None = None,
+    tags: dict[str, str] | None = None,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+) -> dg.SourceAsset:
+    """Declare an asset of another team as a source asset, where each team has a Dagster instance of its own.
+
+    Each step that uses it looks at the other team's history in the store, and takes the newest version, or what a
+    channel serves, by its content hash. Nothing is written there. In one instance that both teams share it takes no
+    more than the asset's key, as Dagster knows what the other team materialized.
+
+    Args:
+        name: ``flight_features`` for the newest version, ``delay_model@production`` for what a channel serves.
+        scope: The other team's scope; the store must read it (`ReproStore(read_scopes=...)`, ``MLREPRO_READ_SCOPES``).
+        key: Asset key. Default: the other team's, so that lineage joins up in an instance that both share.
+        partitions_def: Partitions, where the asset has some: those of the other team.
+        group_name: Group in Dagster's UI.
+        description: Text in Dagster's UI.
+        tags: Tags in Dagster's UI.
+        automation_condition: When Dagster should observe it by itself.
+
+    Returns:
+        An observable source asset.
+
+    Raises:
+        AssetDefinitionError: If the name says one version, which never changes: use `mlrepro.load` for that.
+        VersionNameError: If it is no name.
+
+    Example:
+        >>> model = scope_source("delay_model@production", scope="delay")
+        >>> model.key.to_user_string()
+        'delay_model/production'
+    """
+    wanted = parse_version_name(name)
+    if wanted.number is not None:
+        raise AssetDefinitionError(
+            f"{name} is one version and will never change: name the asset, or a channel as in"
+            f" {VersionName(wanted.asset, None, 'production')}; a single version is loaded by mlrepro.load"
+        )
+    found_in = _Foreign(wanted, check_scope(scope))
+    described = description or f"{name} of scope {scope}."
+
+    def observe(context: dg.OpExecutionContext) -> dg.ObserveResult | dg.DataVersionsByPartition:
+        manager = context.resources.io_manager
+        store = (manager if isinstance(manager, InputHashIOManager) else InputHashIOManager()).open_store(
+            context.instance
+        )
+        if partitions_def is None:
+            newest = found_in.newest(store, None)
+            return dg.ObserveResult(
+                data_version=dg.DataVersion(newest.stored.content_hash), metadata=found_in.facts(newest)
+            )
+        keys = partitions_def.get_partition_keys(dynamic_partitions_store=context.instance)
+        found = _each(keys, lambda partition: found_in.find(store, partition))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category=dg.BetaWarning)
+            return dg.DataVersionsByPartition({each.partition: each.stored.content_hash for each in found if each})
+
+    with warnings.catch_warnings():
+        # said once here that the seam is beta: whoever calls scope_source can do nothing about it
+        warnings.simplefilter("ignore", category=dg.BetaWarning)
+        return dg.observable_source_asset(
+            key=dg.AssetKey.from_coercible(key) if key is not None else dg.AssetKey(list(found_in.path)),
+            group_name=group_name,
+            description=described,
+            tags=tags,
+            metadata={"mlrepro/scope": scope},
+            partitions_def=partitions_def,
+            automation_condition=automation_condition,
+            required_resource_keys={"io_manager"},
+            io_manager_def=DeferringIOManagerDefinition(ScopeSourceIOManager(found_in)),
+        )(observe)
+
+
+class _Foreign:
+    """An asset or channel in another scope of the store."""
+
+    def __init__(self, name: VersionName, scope: str) -> None:
+        self.name = name
+        self.scope = scope
+        self.path = (*name.asset, name.channel) if name.channel else name.asset
+
+    def find(self, store: Store, partition: str | None) -> UpstreamVersion | None:
+        """What it is now; None where the other team has none.
+
+        Raises:
+            AssetDefinitionError: If the store does not read that scope.
+        """
+        if self.scope not in (store.scope, *store.read_scopes):
+            reads = ", ".join((store.scope, *store.read_scopes))
+            raise AssetDefinitionError(
+                f"{self.name} is in scope {self.scope!r}, and the store {store.url} reads {reads}: add it to"
+                " ReproStore(read_scopes=[...]) or to MLREPRO_READ_SCOPES"
+            )
+        asset = dg.AssetKey(list(self.path)).to_user_string()
+        if self.name.channel is None:
+            version = newest_version(store, self.name.asset, partition, only=self.scope)
+            return UpstreamVersion(asset, partition, version.number, version.stored) if version else None
+        pointer = served_pointer(store, ChannelName(self.name.asset, self.name.channel, partition), only=self.scope)
+        return UpstreamVersion(asset, partition, pointer.number, pointer.stored) if pointer else None
+
+    def newest(self, store: Store, partition: str | None) -> UpstreamVersion:
+        """What it is now.
+
+        Raises:
+            UnknownVersionError: If the other team has none.
+        """
+        found = self.find(store, partition)
+        if found is None:
+            of = f", partition {partition}," if partition else ""
+            raise UnknownVersionError(
+                f"{self.name}{of} has no version in scope {self.scope!r} of the store {store.url}: its team must"
+                f" {'promote one' if self.name.channel else 'materialize it'} first"
+            )
+        return found
+
+    def facts(self, version: UpstreamVersion) -> dict[str, Any]:
+        """What an observation says beside the content."""
+        return {"mlrepro/scope": self.scope, "mlrepro/version": version.number}
+
+
+class ScopeSourceIOManager(dg.IOManager):
+    """Loads an asset of another scope, or hands over a stand-in that can.
+
+    Args:
+        foreign: Where it is.
+    """
+
+    def __init__(self, foreign: _Foreign) -> None:
+        self.foreign = foreign
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:  # noqa: ARG002 -- Dagster's signature
+        """Refuse: the other team writes it."""
+        raise AssetDefinitionError(
+            f"{context.asset_key.to_user_string()} belongs to scope {self.foreign.scope!r}: it is only read"
+        )
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Take what the other team's history has now, and tell Dagster if it is not what was observed last.
+
+        Raises:
+            UnknownVersionError: If there is nothing.
+            AssetDefinitionError: If the store does not read that scope.
+        """
+        deferred = self.deferred_input(context)
+        deferred.confirm()
+        return deferred if consumer_computes(context) else deferred.load()
+
+    def deferred_input(self, context: dg.InputContext) -> Deferred:
+        """Find what the other team's history has now, without loading it.
+
+        Raises:
+            UnknownVersionError: If there is nothing.
+            AssetDefinitionError: If the store does not read that scope.
+        """
+        store = store_of_consumer(context) or ReproStore().open(instance_folder=context.instance.root_directory)
+        as_type = plain_type(context.dagster_type.typing_type)
+        partitions = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        versions = tuple(_each(partitions, lambda partition: self.foreign.newest(store, partition)))
+        as_mapping = len(partitions) > 1
+        kinds = sorted({kind for each in versions if (kind := loads_as(each.stored.format, as_type))})
+
+        def load() -> Any:
+            values = {each.partition: store.read_value(each.stored, as_type=as_type) for each in versions}
+            return values if as_mapping else next(iter(values.values()), None)
+
+        return Deferred(
+            versions=versions,
+            as_mapping=as_mapping,
+            load=load,
+            loaded_as=",".join(kinds) or None,
+            confirm=lambda: self._observe(context, versions),
+        )
+
+    def _observe(self, context: dg.InputContext, versions: tuple[UpstreamVersion, ...]) -> None:
+        """Log an observation where the content is new, so that lineage names what was really read."""
+        step_context = step_of(context)
+        if step_context is None:
+            return
+        key = context.asset_key
+        partitions = [each.partition for each in versions if each.partition is not None]
+        known = data_versions_by_partition(step_context.instance, key, partitions) if partitions else {}
+        for each in versions:
+            before = data_version_of(step_context, key) if each.partition is None else known.get(each.partition)
+            if before != each.stored.content_hash:
+                facts = self.foreign.facts(each)
+                log_observation(step_context, key, each.stored.content_hash, facts, each.partition)
+
+
+def _each(partitions: Any, find: Callable[[Any], Any]) -> list[Any]:
+    with ThreadPoolExecutor(max_workers=16) as pool:  # one look-up a partition is a round trip each to a bucket
+        return list(pool.map(find, partitions))
