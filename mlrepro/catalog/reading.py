@@ -11,7 +11,7 @@ from mlrepro.catalog.channels import ChannelName, no_such_channel, served_versio
 from mlrepro.catalog.history import Version, find_number, versions_of
 from mlrepro.catalog.names import VersionName, parse_version_name
 from mlrepro.errors import StoreError, UnknownVersionError
-from mlrepro.resources.location import default_scope, default_store_url
+from mlrepro.resources.location import default_read_scopes, default_scope, default_store_url
 from mlrepro.store import Store, Trust, open_store
 from mlrepro.versioning import Change, Evidence, differences
 
@@ -32,7 +32,9 @@ def find_store(store: Store | str | None = None, *, scope: str | None = None) ->
     if scope is not None and ("MLREPRO_SCOPE" in os.environ or scope == "shared"):
         # to look into another scope does not make its pickles one's own
         trust = dataclasses.replace(trust, home=default_scope())
-    return open_store(store or default_store_url(), scope=scope or default_scope(), trust=trust)
+    return open_store(
+        store or default_store_url(), scope=scope or default_scope(), read_scopes=default_read_scopes(), trust=trust
+    )
 
 
 def versions(

@@ -26,6 +26,7 @@ from mlrepro.versioning import canonical_json
 _VARIABLES = (
     "MLREPRO_STORE",
     "MLREPRO_SCOPE",
+    "MLREPRO_READ_SCOPES",
     "DAGSTER_HOME",
     "MLREPRO_TRUSTED_SCOPES",
     "MLREPRO_TRUSTED_KEYS",

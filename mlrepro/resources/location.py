@@ -36,6 +36,17 @@ def default_store_url(instance_folder: str | None = None) -> str:
     )
 
 
+def default_read_scopes() -> tuple[str, ...]:
+    """Name the scopes that are read besides the own one: ``MLREPRO_READ_SCOPES=shared,pricing``, else ``shared``.
+
+    Example:
+        >>> default_read_scopes()
+        ('shared',)
+    """
+    said = os.environ.get("MLREPRO_READ_SCOPES")
+    return ("shared",) if said is None else tuple(name.strip() for name in said.split(",") if name.strip())
+
+
 def default_scope() -> str:
     """Name the scope whose histories are ours: ``MLREPRO_SCOPE``, else ``default``.
 

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from mlrepro.resources.environment import value_of
-from mlrepro.resources.location import default_scope, default_store_url
+from mlrepro.resources.location import default_read_scopes, default_scope, default_store_url
 from mlrepro.resources.s3_resource import s3_options
 from mlrepro.store import Store, Trust, open_store
 
@@ -18,7 +18,8 @@ class ReproStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         url: ``s3://bucket/prefix``, ``gs://``, ``az://``, ``file:///folder`` or a plain folder. Default:
             ``MLREPRO_STORE``, then the folder ``mlrepro`` in ``DAGSTER_HOME``.
         scope: Whose histories these are, a tenant's own name. Default: ``MLREPRO_SCOPE``, then ``default``.
-        read_scopes: Scopes that results are also looked up in, in this order. Default: ``shared``.
+        read_scopes: Scopes that results are also looked up in, in this order. Default:
+            ``MLREPRO_READ_SCOPES``, then ``shared``.
         options: Passed to the object store: ``endpoint``, ``region``, ``access_key_id``, ``secret_access_key``…
             ``profile`` names an AWS profile. Default: what the usual environment variables (``AWS_…``) say.
         s3: A `dagster_aws.s3.S3Resource` that says how S3 is reached, for those who have one already. What
@@ -42,7 +43,7 @@ class ReproStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     url: str | None = Field(default=None, description="Folder or URL of the store.")
     scope: str | None = Field(default=None, description="Whose histories these are.")
-    read_scopes: list[str] = Field(default=["shared"], description="Scopes results are also looked up in.")
+    read_scopes: list[str] | None = Field(default=None, description="Scopes results are also looked up in.")
     options: dict[str, str] = Field(default={}, description="Settings of the object store's client.")
     # Any, as dagster-aws need not be installed
     s3: dg.ResourceDependency[Any] = Field(
@@ -71,7 +72,7 @@ class ReproStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         return open_store(
             url,
             scope=value_of(self.scope) or default_scope(),
-            read_scopes=tuple(self.read_scopes),
+            read_scopes=default_read_scopes() if self.read_scopes is None else tuple(self.read_scopes),
             options={**s3_options(self.s3, url), **options} if self.s3 is not None else options,
             trust=self._trust(),
             local_cache=value_of(self.local_cache),

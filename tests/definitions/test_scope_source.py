@@ -5,7 +5,7 @@ import decimal
 import dagster as dg
 import pytest
 
-from mlrepro import channel, ml_asset, promote, scope_source
+from mlrepro import channel, load, ml_asset, promote, scope_source
 from mlrepro.errors import AssetDefinitionError, MlreproError, UntrustedPickleError, VersionNameError
 from tests.definitions.lab import Lab
 from tests.instances import new_instance
@@ -173,3 +173,12 @@ class TestWhatIsToldToTheUser:
     def test_no_scope(self) -> None:
         with pytest.raises(MlreproError, match="scope"):
             scope_source("rates", scope="../theirs")
+
+
+def test_the_right_to_read_may_come_from_the_environment(
+    theirs: Lab, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(theirs, [1, 2])
+    monkeypatch.setenv("MLREPRO_READ_SCOPES", "shared, theirs")
+    assert lab.run(rates, report, scope="ours").value("report") == 3
+    assert load("rates", store=lab.url, scope="ours") == [1, 2]
