@@ -1,0 +1,1 @@
+"""The webserver with identity and permissions."""
