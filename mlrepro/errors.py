@@ -108,3 +108,11 @@ class RetentionError(MlreproError):
 
 class TenantsError(MlreproError):
     """``tenants.yaml`` can't be read, or what it says can't be."""
+
+
+class AuditError(MlreproError):
+    """The audit log can't be written or read. Nothing is changed without it."""
+
+
+class WebserverError(MlreproError):
+    """The webserver can't start as asked."""

@@ -1,0 +1,3 @@
+from tests.web.team_definitions import definitions
+
+defs = definitions("delay")
