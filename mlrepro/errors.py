@@ -108,3 +108,19 @@ class RetentionError(MlreproError):
 
 class TenantsError(MlreproError):
     """``tenants.yaml`` can't be read, or what it says can't be."""
+
+
+class NotAuthenticatedError(MlreproError):
+    """Credentials were given, and they are bad. The message says why, and holds nothing of them."""
+
+
+class IdentityUnavailableError(MlreproError):
+    """Whether credentials are good can't be said now: what they are checked with is away."""
+
+
+class TokensError(MlreproError):
+    """The file of API tokens can't be read or written, or has not what was asked for."""
+
+
+class ForeignRequestError(MlreproError):
+    """A request that could have been sent by another site in a user's browser."""
