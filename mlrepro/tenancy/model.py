@@ -79,6 +79,12 @@ class Tenants(Part):
         }
         return {name: max(roles, key=lambda role: role.rank) for name, roles in held.items() if roles}
 
+    @property
+    def groups(self) -> frozenset[str]:
+        """All groups that anybody has rights by."""
+        named = [*self.admins, *(member for each in self for member in each.tenant.members)]
+        return frozenset(who.group for who in named if who.group is not None)
+
     def owner(self, location: str) -> str | None:
         """The tenant that a code location belongs to, None where it is nobody's."""
         found = (each.name for each in self if any(code.name == location for code in each.locations))

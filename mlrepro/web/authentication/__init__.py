@@ -10,10 +10,14 @@ from mlrepro.tenancy.identity_settings import IdentitySettings
 from mlrepro.tenancy.tenants_file import TenantsFile
 from mlrepro.web.authentication.authenticator import EXPIRES_KEY, IDENTITY_KEY, READ_ONLY_KEY, Authenticator
 from mlrepro.web.authentication.gate import Gate
+from mlrepro.web.authentication.json_web_token import JwtAuthenticator
+from mlrepro.web.authentication.login import Login
+from mlrepro.web.authentication.loopback import LocalAuthenticator, check_address
 from mlrepro.web.authentication.proxy import ProxyAuthenticator
+from mlrepro.web.authentication.session import SessionAuthenticator, cookies_of
 from mlrepro.web.authentication.tokens import TokenAuthenticator
 
-__all__ = ["EXPIRES_KEY", "IDENTITY_KEY", "READ_ONLY_KEY", "Authenticator", "authenticators", "gate"]
+__all__ = ["EXPIRES_KEY", "IDENTITY_KEY", "READ_ONLY_KEY", "Authenticator", "authenticators", "check_address", "gate"]
 
 _SHORTEST_SECRET = 16
 
@@ -37,15 +41,17 @@ def gate(
     Example:
         ``uvicorn.run(gate(webserver, TenantsFile("tenants.yaml")))``
     """
-    settings = _settings(tenants)
+    settings, folder = _settings(tenants), tenants.path.parent
+    login = None
+    if settings.oidc is not None and settings.public_url is not None:
+        login = Login(settings.oidc, public_url=settings.public_url, folder=folder, path_prefix=path_prefix)
     return Gate(
         app,
         tenants=tenants,
-        authenticators=_authenticators(settings, folder=tenants.path.parent)
-        if authenticators is None
-        else authenticators,
+        authenticators=_authenticators(settings, folder=folder) if authenticators is None else authenticators,
         public_url=settings.public_url,
         path_prefix=path_prefix,
+        login=login,
     )
 
 
@@ -66,6 +72,13 @@ def authenticators(settings: IdentitySettings, *, folder: Path) -> list[Authenti
     if settings.proxy is not None:
         secret = settings.proxy.secret.read(folder=folder, field="identity.proxy.secret", shortest=_SHORTEST_SECRET)
         found.append(ProxyAuthenticator(settings.proxy, secret))
+    if settings.jwt is not None:
+        found.append(JwtAuthenticator(settings.jwt))
+    if settings.oidc is not None and settings.public_url is not None:
+        cookies = cookies_of(settings.oidc, public_url=settings.public_url, folder=folder)
+        found.append(SessionAuthenticator(cookies))
+    if settings.none is not None:
+        found.append(LocalAuthenticator(settings.none))
     return found
 
 
