@@ -116,3 +116,19 @@ class AuditError(MlreproError):
 
 class WebserverError(MlreproError):
     """The webserver can't start as asked."""
+
+
+class NotAuthenticatedError(MlreproError):
+    """Credentials were given, and they are bad. The message says why, and holds nothing of them."""
+
+
+class IdentityUnavailableError(MlreproError):
+    """Whether credentials are good can't be said now: what they are checked with is away."""
+
+
+class TokensError(MlreproError):
+    """The file of API tokens can't be read or written, or has not what was asked for."""
+
+
+class ForeignRequestError(MlreproError):
+    """A request that could have been sent by another site in a user's browser."""

@@ -15,6 +15,7 @@ from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
     stats,
     tenants,
     verifying,
+    webserver,
 )
 from mlrepro.cli.app import app
 from mlrepro.errors import MlreproError

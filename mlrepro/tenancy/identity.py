@@ -1,6 +1,6 @@
 """Who asks: a user whose identity somebody vouched for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,7 @@ class Identity:
     Attributes:
         user: One person or machine, as the identity provider names it, and as ``tenants.yaml`` does.
         groups: Groups that the provider says they are in.
+        expires: Until when that was vouched for, in seconds since 1970; None where no end was named.
 
     Example:
         >>> Identity("ana@example.com", frozenset({"delay"})).user
@@ -20,3 +21,4 @@ class Identity:
 
     user: str
     groups: frozenset[str] = frozenset()
+    expires: float | None = field(default=None, compare=False)

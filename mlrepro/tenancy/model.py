@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from mlrepro.tenancy.fields import Label, Part
+from mlrepro.tenancy.identity_settings import IdentitySettings
 from mlrepro.tenancy.instance import Instance
 from mlrepro.tenancy.location import CodeLocation
 from mlrepro.tenancy.members import Role, Who
@@ -32,6 +33,7 @@ class Tenants(Part):
         visibility: ``shared``: everyone sees everything and touches only their own, in one Dagster instance.
             ``isolated``: an instance for each tenant, so that others' work does not exist for it.
         instance: What all tenants share.
+        identity: Whom the webserver believes to be whom; `mlrepro webserver` needs it.
         admins: Who may do everything, everywhere.
         tenants: The tenants, by name.
     """
@@ -42,6 +44,7 @@ class Tenants(Part):
         description="shared: all see everything, only members touch. isolated: an instance for each tenant.",
     )
     instance: Instance = Field(description="What all tenants share.")
+    identity: IdentitySettings | None = Field(default=None, description="Whom the webserver believes to be whom.")
     admins: list[Who] = Field(default=[], description="Who may do everything, everywhere.")
     tenants: dict[Label, Tenant] = Field(min_length=1, description="The tenants, by name.")
 
@@ -61,6 +64,9 @@ class Tenants(Part):
 
     def is_admin(self, user: str, groups: Iterable[str] = ()) -> bool:
         """Whether a user may do everything, everywhere."""
+        local = self.identity.none if self.identity else None
+        if local is not None and local.user == user:
+            return True
         return any(who.covers(user, frozenset(groups)) for who in self.admins)
 
     def roles(self, user: str, groups: Iterable[str] = ()) -> dict[str, Role]:
@@ -72,6 +78,12 @@ class Tenants(Part):
             each.name: [member.role for member in each.tenant.members if member.covers(user, mine)] for each in self
         }
         return {name: max(roles, key=lambda role: role.rank) for name, roles in held.items() if roles}
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """All groups that anybody has rights by."""
+        named = [*self.admins, *(member for each in self for member in each.tenant.members)]
+        return frozenset(who.group for who in named if who.group is not None)
 
     def owner(self, location: str) -> str | None:
         """The tenant that a code location belongs to, None where it is nobody's."""

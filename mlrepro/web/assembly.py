@@ -56,8 +56,10 @@ class Settings:
 
 
 @contextlib.contextmanager
-def application(settings: Settings) -> Iterator[ASGIApp]:
+def application(settings: Settings) -> Iterator[tuple[ASGIApp, AuditLog]]:
     """Open all instances and code locations, and make the application. It believes the gate before it.
+
+    Yields the application, and the audit log.
 
     Args:
         settings: Where everything is.
@@ -73,9 +75,9 @@ def application(settings: Settings) -> Iterator[ASGIApp]:
     schema = guarded_schema(audit)
     with contextlib.ExitStack() as stack:
         if people.tenants.isolated:
-            yield _isolated(settings, people, schema, audit, stack)
+            yield _isolated(settings, people, schema, audit, stack), audit
         else:
-            yield _shared(settings, people, schema, audit, stack)
+            yield _shared(settings, people, schema, audit, stack), audit
 
 
 def _shared(

@@ -1,16 +1,14 @@
 """Websockets live longer than rights: one whose user has lost theirs is closed."""
 
-import time
 from typing import Final
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlrepro.web.people import People
-from mlrepro.web.scope import identity_of
+from mlrepro.web.scope import has_expired, identity_of
 
 _NO_ROLE: Final = 4403
-_EXPIRES_KEY: Final = "mlrepro.expires"
 
 
 class LiveAccess:
@@ -50,7 +48,8 @@ class LiveAccess:
         await self._app(scope, receive, watched)
 
     def _may(self, scope: Scope) -> bool:
-        identity = identity_of(HTTPConnection(scope))
-        if identity is None or scope.get(_EXPIRES_KEY, float("inf")) <= time.time():
+        connection = HTTPConnection(scope)
+        identity = identity_of(connection)
+        if identity is None or has_expired(connection):
             return False
         return self._people.may_see(self._people.access(identity, read_only=True), self._tenant)

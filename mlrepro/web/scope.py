@@ -1,13 +1,11 @@
 """What the gate leaves in a request's scope."""
 
-from typing import Final
+import time
 
 from starlette.requests import HTTPConnection
 
 from mlrepro.tenancy.identity import Identity
-
-IDENTITY_KEY: Final = "mlrepro.identity"
-READ_ONLY_KEY: Final = "mlrepro.read_only"
+from mlrepro.web.authentication.authenticator import EXPIRES_KEY, IDENTITY_KEY, READ_ONLY_KEY
 
 
 def identity_of(connection: HTTPConnection) -> Identity | None:
@@ -24,3 +22,9 @@ def is_read_only(connection: HTTPConnection) -> bool:
     if connection.scope["type"] != "http" or connection.scope["method"] in {"GET", "HEAD", "OPTIONS"}:
         return True
     return bool(connection.scope.get(READ_ONLY_KEY, True))
+
+
+def has_expired(connection: HTTPConnection) -> bool:
+    """Whether what vouched for the user is over by now."""
+    expires = connection.scope.get(EXPIRES_KEY)
+    return expires is not None and float(expires) <= time.time()

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlrepro.tenancy import Identity, TenantsFile
 from mlrepro.web.assembly import Settings, application
+from mlrepro.web.witness import Witness
 from tests.deployment.pages import ROOT
 
 USER_HEADER = "x-test-user"
@@ -163,8 +164,8 @@ def installation(folder: Path, visibility: str, groups: dict[str, set[str]] | No
         )
         (folder / home / "workspace.yaml").write_text(WORKSPACE.format(entries=entries))
     settings = Settings(tenants=TenantsFile(folder / "tenants.yaml"), home=folder)
-    with application(settings) as app:
-        yield Installation(folder, Vouching(app, groups or {"gina": {"both"}}))
+    with application(settings) as (app, audit):
+        yield Installation(folder, Witness(Vouching(app, groups or {"gina": {"both"}}), audit=audit))
 
 
 def forget(folder: Path) -> None:
