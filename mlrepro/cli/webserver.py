@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from mlrepro.cli.app import app
+from mlrepro.errors import MissingExtraError
 
 _LEVELS = click.Choice(["critical", "error", "warning", "info", "debug", "trace"], case_sensitive=False)
 
@@ -82,7 +83,10 @@ def webserver_command(
     With visibility: shared     everybody with a role sees everything at /
     With visibility: isolated   each tenant's Dagster is at /tenants/<tenant>/, and for others it is not there
     """
-    from mlrepro.web.starting import Start, start
+    try:
+        from mlrepro.web.starting import Start, start
+    except ImportError as error:
+        raise MissingExtraError("mlrepro webserver", "web") from error
 
     start(
         Start(
