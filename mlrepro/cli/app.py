@@ -70,4 +70,5 @@ def app() -> None:
       mlrepro stats                             how large the store is, and what the cache saved
       mlrepro copy ./store s3://ml/store        take a store to another place
       mlrepro tenants check tenants.yaml        many teams on one Dagster: check, render, diff
+      mlrepro tokens create --user ci tokens.json   API tokens of the webserver: create, list, revoke
     """
