@@ -71,4 +71,5 @@ def app() -> None:
       mlrepro copy ./store s3://ml/store        take a store to another place
       mlrepro tenants check tenants.yaml        many teams on one Dagster: check, render, diff
       mlrepro webserver                         Dagster's UI where everybody is known, and touches only what is theirs
+      mlrepro tokens create --user ci tokens.json   API tokens of the webserver: create, list, revoke
     """

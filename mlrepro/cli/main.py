@@ -14,6 +14,7 @@ from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
     sharing,
     stats,
     tenants,
+    tokens,
     verifying,
     webserver,
 )
