@@ -108,3 +108,7 @@ class RetentionError(MlreproError):
 
 class TenantsError(MlreproError):
     """``tenants.yaml`` can't be read, or what it says can't be."""
+
+
+class LaunchRefusedError(MlreproError):
+    """A run may not be launched by whoever asked for it. It ends as failed, and nothing of it was executed."""
