@@ -132,3 +132,5 @@ class TokensError(MlreproError):
 
 class ForeignRequestError(MlreproError):
     """A request that could have been sent by another site in a user's browser."""
+class LaunchRefusedError(MlreproError):
+    """A run may not be launched by whoever asked for it. It ends as failed, and nothing of it was executed."""

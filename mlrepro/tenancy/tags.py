@@ -7,3 +7,15 @@ TENANT_TAG: Final = "mlrepro/tenant"
 
 LOCATION_TAG: Final = "mlrepro/location"
 """Run tag with the code location's name."""
+
+GIT_REF_TAG: Final = "mlrepro/git_ref"
+"""Run tag with where the code came from, as ``tenants.yaml`` says of the code location."""
+
+USER_TAG: Final = "dagster/user"
+"""Run tag with who launched it: a verified user, or what did so by itself, such as ``sensor:NAME``."""
+
+REFUSED_TAG: Final = "mlrepro/refused"
+"""Run tag of what was not allowed to be launched: nothing goes on from it."""
+
+NOBODY: Final = "-"
+"""The tenant of a run whose code location belongs to none. No tenant can have this name."""
