@@ -108,3 +108,7 @@ class RetentionError(MlreproError):
 
 class TenantsError(MlreproError):
     """``tenants.yaml`` can't be read, or what it says can't be."""
+
+
+class RunRefusedError(MlreproError):
+    """A run asks for what its tenant may not have. It was not started."""
