@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mlrepro.execution.pods.trouble import Ending, Json
 
-_LOW: Final = re.compile(r"The node was low on resource: ([\w.-]+)")
+_LOW: Final = re.compile(r"The node was low on resource: ([\w.-]*\w)")
 _OWN_DISK: Final = re.compile(
     r"ephemeral local storage usage exceeds|exceeded its local ephemeral storage limit|Usage of EmptyDir volume"
 )

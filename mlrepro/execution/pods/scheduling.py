@@ -15,7 +15,7 @@ _TAINT: Final = re.compile(r"^had (?:untolerated )?taints?(?:\(s\))? \{([^}]*)\}
 
 def unscheduled(pod: Json) -> Trouble | None:
     """Why the scheduler found no node for a pod, None while it has one or was not asked yet."""
-    for condition in pod.get("status", {}).get("conditions") or []:
+    for condition in (pod.get("status") or {}).get("conditions") or []:
         if condition.get("type") != "PodScheduled" or condition.get("status") != "False":
             continue
         if condition.get("reason") == "SchedulingGated":
@@ -63,7 +63,7 @@ def requested(pod: Json, resource: str) -> str | None:
     """How much of a resource the pod's containers request together, as it was written where there is one."""
     asked = [
         str(amounts[resource])
-        for container in pod.get("spec", {}).get("containers") or []
+        for container in (pod.get("spec") or {}).get("containers") or []
         if resource in (amounts := (container.get("resources") or {}).get("requests") or {})
     ]
     if len(asked) <= 1:
