@@ -15,10 +15,10 @@ from mlrepro.definitions.validation import (
     chosen_cache,
     config_class,
     declared_types,
-    step_tags,
     takes_context,
 )
 from mlrepro.definitions.versioned_assets import versioned
+from mlrepro.execution.pods.asking import pod_tags
 from mlrepro.execution.step_run import cached_function
 from mlrepro.io_managers import Cache
 from mlrepro.io_managers.computation import Computation
@@ -37,6 +37,8 @@ def ml_asset(
     seed: int | None = ...,
     format: str | None = ...,
     resources: Mapping[str, str | int | float] | None = ...,
+    image: str | None = ...,
+    node_selector: Mapping[str, str] | None = ...,
     first_party: tuple[str, ...] = ...,
     **asset_arguments: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]: ...
@@ -50,6 +52,8 @@ def ml_asset(
     seed: int | None = None,
     format: str | None = None,
     resources: Mapping[str, str | int | float] | None = None,
+    image: str | None = None,
+    node_selector: Mapping[str, str] | None = None,
     first_party: tuple[str, ...] = (),
     **asset_arguments: Any,
 ) -> dg.AssetsDefinition | Callable[[Callable[..., Any]], dg.AssetsDefinition]:
@@ -64,15 +68,19 @@ def ml_asset(
         cache: How results are cached; False to keep versions only.
         seed: Seeds `random`, numpy and torch before the function runs, and is part of the key.
         format: Name of the format to store the result in. Default: chosen by the value's type.
-        resources: What a step needs where steps run as pods, such as ``{"cpu": "2", "memory": "4Gi"}``. Never part
-            of the key.
+        resources: What a step gets where steps run as pods, such as ``{"cpu": "2", "memory": "4Gi", "gpu": 1}``:
+            ``cpu``, ``memory``, ``gpu`` (NVIDIA's), ``ephemeral_storage``, or a name that the cluster knows, such as
+            ``amd.com/gpu``. Never part of the key, nor are the next two.
+        image: The image that the step's pod runs. Default: the code location's.
+        node_selector: Labels of the nodes that the step's pod may run on.
         first_party: Names of installed distributions whose code counts as your own, so that it is followed line by
             line rather than by version.
         **asset_arguments: As `dagster.asset` takes them: ``name``, ``key_prefix``, ``ins``, ``deps``,
             ``partitions_def``, ``retry_policy``, ``automation_condition``, …
 
     Raises:
-        AssetDefinitionError: If a config field or a resource to ignore does not exist, or a seed is out of range.
+        AssetDefinitionError: If a config field or a resource to ignore does not exist, a seed is out of range, or
+            something is asked of the pod that can't be.
         UnknownFormatError: If there is no such format.
 
     Example:
@@ -111,7 +119,9 @@ def ml_asset(
         arguments["ins"] = stand_in_inputs(fn, hints, arguments.get("ins"))
         if returned is not None and (wrapped := stand_in_type(returned)) is not None:
             arguments["dagster_type"] = wrapped
-        arguments["op_tags"] = step_tags(arguments.get("op_tags"), resources)
+        arguments["op_tags"] = pod_tags(
+            fn.__name__, arguments.get("op_tags"), resources=resources, image=image, node_selector=node_selector
+        )
         plain = dg.asset(**arguments)(cached_function(computation))
         check_ignored_resources(fn.__name__, chosen, plain.node_def)
         return versioned(plain)

@@ -21,8 +21,9 @@ def ml_definitions(
     """Make `Definitions` whose values go to the store, and whose runs skip what is known.
 
     Whatever you give is left as it is. The IO manager is filled in where ``resources`` has none, and the executor where
-    there is none: Dagster's default, behind `cache_first`. The jobs ``rollback``, ``promote`` and ``release``, which
-    move channels and pins, are added unless there are jobs or assets of these names. Each piece can be used alone too:
+    there is none: Dagster's default behind `cache_first`, or a pod for each step where the environment variable
+    ``MLREPRO_EXECUTOR`` is ``kubernetes``. The jobs ``rollback``, ``promote`` and ``release``, which move channels and
+    pins, are added unless there are jobs or assets of these names. Each piece can be used alone too:
     ``Definitions(resources={"io_manager": InputHashIOManager()}, executor=cache_first(...), jobs=channel_jobs())``.
 
     Args:

@@ -17,11 +17,11 @@ from mlrepro.definitions.validation import (
     chosen_cache,
     config_class,
     declared_types,
-    step_tags,
     takes_context,
 )
 from mlrepro.definitions.versioned_assets import versioned
 from mlrepro.errors import AssetDefinitionError
+from mlrepro.execution.pods.asking import pod_tags
 from mlrepro.execution.step_run import cached_function
 from mlrepro.io_managers import Cache
 from mlrepro.io_managers.computation import Computation
@@ -35,6 +35,8 @@ def ml_multi_asset(
     seed: int | None = None,
     formats: Mapping[str, str] | None = None,
     resources: Mapping[str, str | int | float] | None = None,
+    image: str | None = None,
+    node_selector: Mapping[str, str] | None = None,
     first_party: tuple[str, ...] = (),
     **multi_asset_arguments: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
@@ -47,7 +49,10 @@ def ml_multi_asset(
         cache: How results are cached; False to keep versions only.
         seed: Seeds `random`, numpy and torch before the function runs, and is part of the key.
         formats: Format to store an output in, by output name. Default: chosen by each value's type.
-        resources: What a step needs where steps run as pods. Never part of the key.
+        resources: What a step gets where steps run as pods, as in `ml_asset`. Never part of the key, nor are the next
+            two.
+        image: The image that the step's pod runs. Default: the code location's.
+        node_selector: Labels of the nodes that the step's pod may run on.
         first_party: Names of installed distributions whose code counts as your own.
         **multi_asset_arguments: As `dagster.multi_asset` takes them: ``outs`` or ``specs``, ``can_subset``, …
 
@@ -74,7 +79,9 @@ def ml_multi_asset(
         for format_name in (formats or {}).values():
             check_format(format_name)
         arguments["ins"] = stand_in_inputs(fn, hints, arguments.get("ins"))
-        arguments["op_tags"] = step_tags(arguments.get("op_tags"), resources)
+        arguments["op_tags"] = pod_tags(
+            fn.__name__, arguments.get("op_tags"), resources=resources, image=image, node_selector=node_selector
+        )
         declared_version = arguments.pop("code_version", None)
         if outs := arguments.get("outs"):
             arguments["outs"] = _stand_in_outputs(outs, hints.get("return"))

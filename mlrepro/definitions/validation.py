@@ -14,9 +14,6 @@ from mlrepro.store import format_names
 CONTEXT_NAMES = ("context", "_context", "_", "context_")
 """Names that Dagster takes as the context parameter."""
 
-RESOURCES_TAG = "mlrepro/resources"
-"""Op tag that holds what a step needs where steps run as pods."""
-
 
 def declared_types(fn: Callable[..., Any]) -> dict[str, Any]:
     """Resolve a function's annotations; those that name something unknown stay out, as Dagster will say so."""
@@ -129,15 +126,6 @@ def _nested(annotation: Any) -> dict[str, Any] | None:
     if isinstance(annotation, type) and issubclass(annotation, dg.Config):
         return _field_names(annotation, None)
     return None
-
-
-def step_tags(
-    op_tags: Mapping[str, Any] | None, resources: Mapping[str, str | int | float] | None
-) -> dict[str, Any] | None:
-    """Add what a step needs to its op tags, where the Kubernetes executor reads it."""
-    if resources is None:
-        return dict(op_tags) if op_tags is not None else None
-    return {**(op_tags or {}), RESOURCES_TAG: {key: str(value) for key, value in resources.items()}}
 
 
 def check_format(format_name: str | None) -> None:

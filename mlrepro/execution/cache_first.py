@@ -24,6 +24,7 @@ from mlrepro.execution.before_launch import steps_before_launch
 from mlrepro.execution.event_log import RunEvents
 from mlrepro.execution.look_ahead import KnownStep, LookAhead, Outlook
 from mlrepro.execution.plain_results import PlainResults
+from mlrepro.execution.pods.hook import speaking
 from mlrepro.execution.replay import Replay, ready_outputs
 from mlrepro.execution.step_handler import CacheFirstStepHandler
 from mlrepro.io_managers.lookup import Miss
@@ -60,7 +61,7 @@ def cache_first(executor: dg.ExecutorDefinition | dg.Executor) -> dg.ExecutorDef
         if isinstance(inner, CacheFirstExecutor):
             return inner
         if isinstance(inner, StepDelegatingExecutor) and not isinstance(inner._step_handler, CacheFirstStepHandler):
-            inner._step_handler = CacheFirstStepHandler(inner._step_handler)  # there is no setter
+            inner._step_handler = CacheFirstStepHandler(speaking(inner))  # there is no setter
         return CacheFirstExecutor(inner)
 
     return dg.ExecutorDefinition(

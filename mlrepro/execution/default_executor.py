@@ -1,9 +1,10 @@
 """The executor of `ml_definitions`: Dagster's own default, looked up first, with steps that start sooner."""
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import dagster as dg
 from dagster._core.definitions.executor_definition import multi_or_in_process_executor
@@ -11,7 +12,11 @@ from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.executor.base import Executor
 from dagster._core.executor.init import InitExecutorContext
 
+from mlrepro.errors import AssetDefinitionError, MissingExtraError
 from mlrepro.execution.cache_first import cache_first
+
+EXECUTOR_VARIABLE: Final = "MLREPRO_EXECUTOR"
+"""Environment variable: ``kubernetes`` where each step is to be a pod, for code servers, run workers and steps."""
 
 SLOW_TO_IMPORT = ("numpy", "pandas", "polars", "pyarrow", "scipy", "sklearn", "torch")
 """Libraries worth importing once for all steps, where the code location has imported them anyway."""
@@ -21,12 +26,22 @@ def default_executor() -> dg.ExecutorDefinition:
     """Make the executor that `ml_definitions` uses where it is given none.
 
     It is Dagster's default, a process for each step, under its own config schema; only that steps are forked from a
-    process that has imported the code location already. A start method in the run config is obeyed.
+    process that has imported the code location already. A start method in the run config is obeyed. Where
+    ``MLREPRO_EXECUTOR`` is ``kubernetes`` it is dagster-k8s' executor, a pod for each step.
+
+    Raises:
+        AssetDefinitionError: The variable names no executor.
+        MissingExtraError: Steps are to be pods, and dagster-k8s is not installed.
 
     Example:
         >>> default_executor().name
         'cache_first(multi_or_in_process_executor)'
     """
+    chosen = os.environ.get(EXECUTOR_VARIABLE, "")
+    if chosen == "kubernetes":
+        return cache_first(_k8s_job_executor())
+    if chosen:
+        raise AssetDefinitionError(f"{EXECUTOR_VARIABLE} is {chosen!r}: set it to kubernetes, or leave it out")
     inner = multi_or_in_process_executor
     create = inner.executor_creation_fn
     assert create is not None, "Dagster's own executor can be made"
@@ -43,6 +58,14 @@ def default_executor() -> dg.ExecutorDefinition:
             description=inner.description,
         )
     )
+
+
+def _k8s_job_executor() -> dg.ExecutorDefinition:
+    try:
+        from dagster_k8s import k8s_job_executor
+    except ImportError as error:
+        raise MissingExtraError("running steps as pods", "k8s") from error
+    return k8s_job_executor
 
 
 def _forked(config: Mapping[str, object], preloaded: list[str]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mlrepro.quantities import amount
 from mlrepro.tenancy.instance import Instance
 from mlrepro.tenancy.model import Named
 from mlrepro.tenancy.problem import Problem
-from mlrepro.tenancy.quantities import amount
 from mlrepro.tenancy.tenant import Tenant
 
 _LONGEST_DATABASE: Final = 63

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from mlrepro.errors import StoreError
+from mlrepro.kubernetes_names import check_image, check_qualified
+from mlrepro.quantities import check_memory, check_quantity
 from mlrepro.store.keys import check_scope
 from mlrepro.tenancy import names
-from mlrepro.tenancy.quantities import check_memory, check_quantity
 
 
 class Part(BaseModel):
@@ -36,9 +37,9 @@ def _quantity_schema(example: str) -> dict[str, Any]:
 Label = Annotated[str, AfterValidator(names.check_label), Field(max_length=63)]
 ServiceName = Annotated[str, AfterValidator(names.check_service), Field(max_length=63)]
 Subdomain = Annotated[str, AfterValidator(names.check_subdomain), Field(max_length=253)]
-Qualified = Annotated[str, AfterValidator(names.check_qualified)]
+Qualified = Annotated[str, AfterValidator(check_qualified)]
 Module = Annotated[str, AfterValidator(names.check_module)]
-Image = Annotated[str, AfterValidator(names.check_image)]
+Image = Annotated[str, AfterValidator(check_image)]
 GitRef = Annotated[str, AfterValidator(names.check_git_ref)]
 Scope = Annotated[str, AfterValidator(_scope)]
 Cpu = Annotated[str, BeforeValidator(check_quantity), WithJsonSchema(_quantity_schema("500m"))]

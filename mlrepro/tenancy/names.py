@@ -8,11 +8,6 @@ _SERVICE: Final = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*", re.ASCII)
 _REFERENCE: Final = re.compile(r"(?!-)(?!.*(\.\.|//|@\{))[^\s~^:?*\[\\\x00-\x20\x7f]+(?<![./])")
-_IMAGE: Final = re.compile(
-    r"[a-z0-9][a-z0-9.-]*(:\d{1,5}(?=/))?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
-    re.ASCII,
-)
-_QUALIFIED: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 def check_label(name: str) -> str:
@@ -55,15 +50,6 @@ def check_subdomain(name: str) -> str:
     return _checked(_SUBDOMAIN, name, told)
 
 
-def check_qualified(name: str) -> str:
-    """The key of a label or annotation: ``prefix/name``, the prefix is optional.
-
-    Raises:
-        ValueError: It is none.
-    """
-    return _checked(_QUALIFIED, name, "is no key of a label or annotation: write name, or domain/name")
-
-
 def check_module(name: str) -> str:
     """A Python module's dotted name.
 
@@ -71,18 +57,6 @@ def check_module(name: str) -> str:
         ValueError: It is none.
     """
     return _checked(_MODULE, name, "is no Python module: write it like team.definitions")
-
-
-def check_image(name: str) -> str:
-    """A container image with a tag or a digest.
-
-    Raises:
-        ValueError: It is none, or would be another one tomorrow.
-    """
-    _checked(_IMAGE, name, "is no image: write it like registry.example.com/team/project:1.4")
-    if "@" not in name and ":" not in name.rpartition("/")[2]:
-        raise ValueError(f"{name!r} says neither tag nor digest, so it can change unseen: add one, as in {name}:1.4")
-    return name
 
 
 def check_git_ref(name: str) -> str:

@@ -1,6 +1,7 @@
 """`@ml_asset` takes and does what `@asset` does."""
 
 import asyncio
+import json
 import math
 import tempfile
 from pathlib import Path
@@ -261,7 +262,9 @@ class TestHow:
         assert anything.op.retry_policy == dg.RetryPolicy(max_retries=2)
         assert anything.op.pool == "gpu"
         assert anything.op.tags["custom"] == "x"
-        assert "mlrepro/resources" in anything.op.tags
+        assert json.loads(anything.op.tags["dagster-k8s/config"])["container_config"]["resources"]["limits"] == {
+            "cpu": "2"
+        }
         assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey("upstream")]
 
     def test_copies_keep_their_code_version(self) -> None:

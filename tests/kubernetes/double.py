@@ -187,6 +187,16 @@ class KubernetesDouble:
                     return container.process
         raise LookupError(f"no Pod of the Job {job} has started in {namespace}")
 
+    def create(self, resource: str, namespace: str, body: Object) -> Object:
+        """Create an object, as if it had come through the API."""
+        with self.lock:
+            return self._admit(resource, namespace, body)
+
+    def objects(self, resource: str, namespace: str) -> list[Object]:
+        """The objects that there are now."""
+        with self.lock:
+            return [item for (kind, place, _), item in self._objects.items() if (kind, place) == (resource, namespace)]
+
     def write_kubeconfig(self, path: Path, namespace: str) -> None:
         """Write the file with which clients find this double."""
         context = {"cluster": "double", "user": "tester", "namespace": namespace}

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from mlrepro.quantities import amount
 from mlrepro.tenancy import Role
-from mlrepro.tenancy.quantities import amount
 from tests.tenancy.files import EXAMPLE, read, small, team
 
 MEMBERS = """

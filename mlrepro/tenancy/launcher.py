@@ -1,0 +1,172 @@
+"""A run launcher that starts each run where ``tenants.yaml`` says, whatever the run says of itself.
+
+In ``dagster.yaml``::
+
+    run_launcher:
+      module: mlrepro.tenancy.launcher
+      class: TenantRunLauncher
+      config:
+        tenants_file: /etc/mlrepro/tenants.yaml   # default: the one that MLREPRO_TENANTS names
+        ...                                       # and all that K8sRunLauncher takes
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+import dagster as dg
+from dagster._core.storage.dagster_run import DagsterRun
+from dagster._serdes import ConfigurableClassData
+from dagster_k8s import K8sRunLauncher
+from dagster_k8s.container_context import K8sContainerContext
+from dagster_k8s.job import UserDefinedDagsterK8sConfig
+
+from mlrepro.errors import RunRefusedError
+from mlrepro.kubernetes_names import image_repository
+from mlrepro.tenancy.location import CodeLocation
+from mlrepro.tenancy.model import Named, Tenants
+from mlrepro.tenancy.pod_requests import requested
+from mlrepro.tenancy.rendering.launcher import container_context
+from mlrepro.tenancy.tags import TENANT_TAG
+from mlrepro.tenancy.tenants_file import TenantsFile
+
+_PINNED: Final = ("namespace", "service_account_name")
+
+
+class TenantRunLauncher(K8sRunLauncher):
+    """`K8sRunLauncher`, whose runs are held to their tenant.
+
+    A run belongs to the tenant that has its code location. Namespace, service account, security context, nodes,
+    secrets and labels of its pod are what ``tenants.yaml`` says of that tenant; what the code server says is not
+    asked, and a run's tags may ask for resources only. Who asks for more is refused, and the run fails with the reason.
+
+    Steps are started by the run's own pod with the tenant's own service account: what they may ask for, the tenant's
+    Role, Pod Security and quota decide.
+
+    Args:
+        tenants_file: Path of ``tenants.yaml``. Default: the one that ``MLREPRO_TENANTS`` names. It is read when a run
+            is started, and again when it has changed: a run's pod gets these settings too, and has no such file.
+        inst_data: Dagster's own.
+        **config: As `K8sRunLauncher` takes it.
+    """
+
+    def __init__(
+        self, tenants_file: str | None = None, inst_data: ConfigurableClassData | None = None, **config: Any
+    ) -> None:
+        super().__init__(inst_data=inst_data, **config)
+        self._tenants_path = tenants_file
+        self._tenants_file: TenantsFile | None = None
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """The settings in ``dagster.yaml``."""
+        return {
+            **super().config_type(),  # type: ignore[no-untyped-call]
+            "tenants_file": dg.Field(
+                dg.Noneable(dg.StringSource),
+                is_required=False,
+                default_value=None,
+                description="Path of tenants.yaml. Default: the one that MLREPRO_TENANTS names.",
+            ),
+        }
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """Make it from its settings."""
+        return cls(inst_data=inst_data, **config_value)
+
+    def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
+        """What the run's pod is to be. Also where it is looked for, and ended.
+
+        Raises:
+            RunRefusedError: Its code location is nobody's.
+        """
+        tenants = self._tenants
+        tenant, location = _owner(tenants, dagster_run)
+        own = K8sContainerContext.create_for_run(
+            dagster_run._replace(job_code_origin=None), self, include_run_tags=False
+        )
+        context = own.merge(K8sContainerContext.create_from_config({"k8s": container_context(tenants, tenant)}))
+        container: dict[str, Any] = {}
+        if image := _image(tenants, location, dagster_run):
+            container["image"] = image
+        try:
+            resources = requested(dagster_run.tags, tenant)
+        except RunRefusedError:
+            resources = {}  # it is ended and looked at all the same
+        if resources:
+            container["resources"] = resources
+        return context.merge(
+            K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig(container_config=container))
+        )
+
+    def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
+        self._check(run)
+        super()._launch_k8s_job_with_args(job_name, args, run)
+
+    @property
+    def _tenants(self) -> Tenants:
+        if self._tenants_file is None:
+            self._tenants_file = TenantsFile(self._tenants_path)
+        return self._tenants_file.tenants
+
+    def _check(self, run: DagsterRun) -> None:
+        """Refuse a run that asks for what it does not get.
+
+        Raises:
+            RunRefusedError: With what it asks for.
+        """
+        tenants = self._tenants
+        tenant, location = _owner(tenants, run)
+        tagged = run.tags.get(TENANT_TAG, tenant.name)
+        if tagged != tenant.name:
+            raise RunRefusedError(
+                f"the run is tagged as tenant {tagged}'s, and code location {location.name} is {tenant.name}'s"
+            )
+        requested(run.tags, tenant)
+        _check_code_server(tenants, tenant, location, run)
+
+
+def _owner(tenants: Tenants, run: DagsterRun) -> tuple[Named, CodeLocation]:
+    if run.remote_job_origin is None:
+        raise RunRefusedError("the run says no code location, so nobody knows whose it is: launch it from one")
+    name = run.remote_job_origin.repository_origin.code_location_origin.location_name
+    for tenant in tenants:
+        for location in tenant.locations:
+            if location.name == name:
+                return tenant, location
+    raise RunRefusedError(f"code location {name} is no tenant's: add it to one in tenants.yaml")
+
+
+def _told(run: DagsterRun) -> tuple[Mapping[str, Any], str | None]:
+    """What the code server said of the pods that its runs are to be, and of its own image."""
+    if run.job_code_origin is None:
+        return {}, None
+    origin = run.job_code_origin.repository_origin
+    told = (origin.container_context or {}).get("k8s") or {}
+    return told if isinstance(told, Mapping) else {}, origin.container_image
+
+
+def _image(tenants: Tenants, location: CodeLocation, run: DagsterRun) -> str | None:
+    """The code server's image, so that a run has the code that was looked at; else what the file says."""
+    declared = location.image or tenants.instance.image
+    _, told = _told(run)
+    if told is None or (declared is not None and image_repository(told) != image_repository(declared)):
+        return declared
+    return told
+
+
+def _check_code_server(tenants: Tenants, tenant: Named, location: CodeLocation, run: DagsterRun) -> None:
+    told, image = _told(run)
+    pinned = {"namespace": tenant.namespace, "service_account_name": tenant.service_account}
+    for field in _PINNED:
+        if told.get(field) not in (None, "", pinned[field]):
+            raise RunRefusedError(
+                f"the code server of {location.name} asks for {field} {told[field]!r}, tenants.yaml says"
+                f" {pinned[field]}: render and apply its settings again"
+            )
+    declared = location.image or tenants.instance.image
+    if image and declared and image_repository(image) != image_repository(declared):
+        raise RunRefusedError(
+            f"the code server of {location.name} runs the image {image}, tenants.yaml says {declared}: only tag and"
+            " digest may differ"
+        )

@@ -1,0 +1,327 @@
+"""Where a run's pod goes, and what a run may ask of it: the launcher on the double of the Kubernetes API."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+from mlrepro.errors import RunRefusedError, TenantsError
+from tests.kubernetes.deployment import until
+from tests.kubernetes.double import CreatedJob, KubernetesDouble
+from tests.tenancy.files import small, team
+
+IMAGE = "registry.example.com/all:1"
+TENANTS = small(
+    team(
+        "pricing",
+        """
+        namespace: team-pricing
+        service_account: {name: pricing-runs}
+        placement: {node_selector: {pool: pricing}, tolerations: [{key: pricing, operator: Exists}]}
+        secrets: [pricing-keys]
+        """,
+        quota="{cpu: 8, memory: 32Gi, gpu: 1}",
+    ),
+    team("forecast"),
+)
+
+
+@dataclass
+class Cluster:
+    """Dagster with the launcher, two tenants, and the double.
+
+    Attributes:
+        instance: With runs in a folder.
+        double: Has the tenants' namespaces, and Dagster's.
+        tenants: The file.
+    """
+
+    instance: dg.DagsterInstance
+    double: KubernetesDouble
+    tenants: Path
+
+    def create(
+        self,
+        location: str | None = "pricing",
+        *,
+        tags: Mapping[str, Any] | None = None,
+        container_context: Mapping[str, Any] | None = None,
+        image: str | None = IMAGE,
+    ) -> dg.DagsterRun:
+        """A run as it lies in the queue; tags that are no text are written as JSON."""
+        code = ReconstructableRepository.for_module(
+            "tests.tenancy.one_asset",
+            "defs",
+            container_image=image,
+            container_context={"k8s": container_context} if container_context is not None else None,
+        ).get_reconstructable_job("__ASSET_JOB")
+        origin = location and RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
+        return self.instance.create_run_for_job(
+            code.get_definition(),
+            tags={name: value if isinstance(value, str) else json.dumps(value) for name, value in (tags or {}).items()},
+            remote_job_origin=RemoteJobOrigin(origin, "__ASSET_JOB") if origin else None,
+            job_code_origin=code.get_python_origin(),
+        )
+
+    def launch(self, *arguments: Any, **options: Any) -> dg.DagsterRun:
+        run = self.create(*arguments, **options)
+        self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]  # this launcher needs no workspace
+        return run
+
+    def refused(self, *arguments: Any, **options: Any) -> str:
+        """Why a run is not started; it made no Job, and its log says why it failed."""
+        run, before = self.create(*arguments, **options), len(self.double.created)
+        with pytest.raises(RunRefusedError) as caught:
+            self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+        assert len(self.double.created) == before
+        found = self.instance.get_run_by_id(run.run_id)
+        assert found is not None
+        assert found.status is dg.DagsterRunStatus.FAILURE
+        errors = [
+            entry.dagster_event.engine_event_data.error
+            for entry in self.instance.all_logs(run.run_id)
+            if entry.dagster_event and entry.dagster_event.is_engine_event
+        ]
+        assert any(error and str(caught.value) in error.message for error in errors)
+        return str(caught.value)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.delenv("MLREPRO_TENANTS", raising=False)
+    with made(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all runs that are refused: they leave nothing behind."""
+    with made(tmp_path_factory.mktemp("refused")) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def made(tmp_path: Path) -> Iterator[Cluster]:
+    tenants = tmp_path / "tenants.yaml"
+    tenants.write_text(TENANTS)
+    namespaces = ["dagster", "team-pricing", "forecast", "kube-system"]
+    root = str(Path(__file__).parents[2])
+    environment = {"PYTHONPATH": root}
+    with KubernetesDouble(tmp_path / "pods", namespaces=namespaces, environment=environment) as double:
+        double.write_kubeconfig(tmp_path / "kubeconfig", "dagster")
+        for namespace in ("team-pricing", "forecast"):
+            double.create("configmaps", namespace, {"metadata": {"name": "dagster-pipeline-env"}, "data": {}})
+            double.create("secrets", namespace, {"metadata": {"name": "pricing-keys"}, "data": {}})
+        home = tmp_path / "home"
+        home.mkdir()
+        config = {
+            "tenants_file": str(tenants),
+            "service_account_name": "dagster-daemon",
+            "instance_config_map": "dagster-instance",
+            "dagster_home": str(home),
+            "job_namespace": "dagster",
+            "load_incluster_config": False,
+            "kubeconfig_file": str(tmp_path / "kubeconfig"),
+        }
+        launcher = {"module": "mlrepro.tenancy.launcher", "class": "TenantRunLauncher", "config": config}
+        coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
+        settings = {"telemetry": {"enabled": False}, "run_launcher": launcher, "run_coordinator": coordinator}
+        (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield Cluster(instance, double, tenants)
+
+
+def pod_of(job: CreatedJob) -> Any:
+    return job.body["spec"]["template"]["spec"]
+
+
+def test_a_run_is_started_where_its_tenant_belongs_and_ends_well(cluster: Cluster) -> None:
+    run = cluster.launch("pricing")
+    (job,) = cluster.double.created
+    pod = pod_of(job)
+    assert job.namespace == "team-pricing"
+    assert job.labels["mlrepro/tenant"] == "pricing"
+    assert pod["serviceAccountName"] == "pricing-runs"
+    assert pod["nodeSelector"] == {"pool": "pricing"}
+    assert pod["tolerations"] == [{"key": "pricing", "operator": "Exists"}]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    container = pod["containers"][0]
+    assert container["image"] == IMAGE
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["resources"]["limits"] == {"cpu": "500m", "memory": "1Gi"}
+    assert {"secretRef": {"name": "pricing-keys"}} in container["envFrom"]
+
+    def ended() -> bool:
+        found = cluster.instance.get_run_by_id(run.run_id)
+        return found is not None and found.is_finished
+
+    until(ended, timeout=60, what="the run's end")
+    found = cluster.instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status is dg.DagsterRunStatus.SUCCESS, [
+        entry.message for entry in cluster.instance.all_logs(run.run_id)
+    ]
+
+
+def test_another_tenants_run_goes_elsewhere(cluster: Cluster) -> None:
+    cluster.launch("forecast")
+    (job,) = cluster.double.created
+    assert (job.namespace, pod_of(job)["serviceAccountName"]) == ("forecast", "dagster")
+
+
+def test_a_run_may_ask_for_resources_within_the_quota(cluster: Cluster) -> None:
+    asked = {"limits": {"cpu": 4, "memory": "16Gi", "nvidia.com/gpu": 1}, "requests": {"cpu": "2"}}
+    cluster.launch(tags={"dagster-k8s/config": {"container_config": {"resources": asked}}})
+    (job,) = cluster.double.created
+    assert pod_of(job)["containers"][0]["resources"] == {
+        "requests": {"cpu": "2", "memory": "16Gi", "nvidia.com/gpu": "1"},
+        "limits": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"},
+    }
+
+
+def test_a_new_tag_of_the_image_is_no_other_image(cluster: Cluster) -> None:
+    cluster.launch(image="registry.example.com/all:2")
+    (job,) = cluster.double.created
+    assert pod_of(job)["containers"][0]["image"] == "registry.example.com/all:2"
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    return {"dagster-k8s/config": {"pod_spec_config": spec}}
+
+
+def container(**spec: Any) -> dict[str, Any]:
+    return {"dagster-k8s/config": {"container_config": spec}}
+
+
+REFUSED = {
+    "service account": (pod(service_account_name="default"), "pod_spec_config.service_account_name"),
+    "service account, other spelling": (pod(serviceAccountName="default"), "pod_spec_config.serviceAccountName"),
+    "host path": (pod(volumes=[{"name": "h", "host_path": {"path": "/"}}]), "pod_spec_config.volumes"),
+    "host network": (pod(host_network=True), "pod_spec_config.host_network"),
+    "host pid": (pod(host_pid=True), "pod_spec_config.host_pid"),
+    "nodes": (pod(node_selector={"pool": "forecast"}), "pod_spec_config.node_selector"),
+    "a node by name": (pod(node_name="control-plane"), "pod_spec_config.node_name"),
+    "tolerations": (pod(tolerations=[{"operator": "Exists"}]), "pod_spec_config.tolerations"),
+    "more containers": (pod(containers=[{"name": "x", "image": "x:1"}]), "pod_spec_config.containers"),
+    "init containers": (pod(init_containers=[{"name": "x", "image": "x:1"}]), "pod_spec_config.init_containers"),
+    "priority": (pod(priority_class_name="system-node-critical"), "pod_spec_config.priority_class_name"),
+    "privileged": (container(security_context={"privileged": True}), "container_config.security_context.privileged"),
+    "capabilities": (container(security_context={"capabilities": {"add": ["ALL"]}}), "security_context.capabilities"),
+    "another image": (container(image="evil.example.com/all:1"), "container_config.image"),
+    "another command": (container(command=["sh"]), "container_config.command"),
+    "mounts": (container(volume_mounts=[{"name": "h", "mount_path": "/h"}]), "container_config.volume_mounts"),
+    "others' secrets": (container(env_from=[{"secret_ref": {"name": "root"}}]), "container_config.env_from"),
+    "environment": (container(env=[{"name": "MLREPRO_SCOPE", "value": "forecast"}]), "container_config.env"),
+    "labels": (
+        {"dagster-k8s/config": {"pod_template_spec_metadata": {"labels": {"mlrepro/tenant": "forecast"}}}},
+        "pod_template_spec_metadata.labels",
+    ),
+    "namespace in the Job": ({"dagster-k8s/config": {"job_metadata": {"namespace": "forecast"}}}, "job_metadata"),
+    "retries of the Job": ({"dagster-k8s/config": {"job_spec_config": {"backoff_limit": 99}}}, "job_spec_config"),
+    "a whole Job": ({"dagster-k8s/config": {"job_config": {"kind": "Pod"}}}, "job_config.kind"),
+    "what nobody knows yet": ({"dagster-k8s/config": {"namespace": "forecast"}}, "asks for namespace"),
+    "container settings in another spelling": (
+        {"dagster-k8s/config": {"containerConfig": {"securityContext": {"privileged": True}}}},
+        "containerConfig.securityContext.privileged",
+    ),
+    "resources that are none": (container(resources=["cpu"]), "container_config.resources"),
+    "claims": (container(resources={"claims": [{"name": "gpu"}]}), "resources.claims"),
+    "too much memory": (container(resources={"limits": {"memory": "64Gi"}}), "whole quota of tenant pricing is 32Gi"),
+    "too many requests": (container(resources={"requests": {"cpu": "9"}}), "whole quota of tenant pricing is 8"),
+    "too much by the old tag": (
+        {"dagster-k8s/resource_requirements": {"limits": {"cpu": "9"}}},
+        "whole quota of tenant pricing is 8",
+    ),
+    "devices without a quota": (container(resources={"limits": {"amd.com/gpu": 1}}), "has no quota"),
+    "request above limit": (
+        container(resources={"limits": {"cpu": 1}, "requests": {"cpu": 2}}),
+        "more than its own limit",
+    ),
+    "no quantity": (container(resources={"limits": {"cpu": "lots"}}), "'lots' is no quantity"),
+    "no JSON": ({"dagster-k8s/config": "{"}, "is no JSON object"),
+    "a list": ({"dagster-k8s/config": []}, "is no JSON object"),
+    "another tenant's name": ({"mlrepro/tenant": "forecast"}, "is tagged as tenant forecast's"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_run_that_asks_for_more_is_refused(untouched: Cluster, case: str) -> None:
+    tags, told = REFUSED[case]
+    assert told in untouched.refused(tags=tags)
+
+
+@pytest.mark.parametrize(
+    ("told", "options"),
+    [
+        ("code location intruder is no tenant's", {"location": "intruder"}),
+        ("the run says no code location", {"location": None}),
+        (
+            "namespace 'forecast', tenants.yaml says team-pricing",
+            {"container_context": {"namespace": "forecast"}},
+        ),
+        (
+            "asks for service_account_name 'admin', tenants.yaml says pricing-runs",
+            {"container_context": {"service_account_name": "admin"}},
+        ),
+        ("runs the image evil.example.com/all:1", {"image": "evil.example.com/all:1"}),
+    ],
+)
+def test_a_code_server_is_not_believed(untouched: Cluster, told: str, options: dict[str, Any]) -> None:
+    assert told in untouched.refused(**options)
+
+
+def test_what_a_code_server_says_besides_is_left_out(cluster: Cluster) -> None:
+    said = {
+        "namespace": "team-pricing",
+        "run_k8s_config": {"pod_spec_config": {"host_network": True, "node_selector": {"pool": "forecast"}}},
+        "volumes": [{"name": "h", "host_path": {"path": "/"}}],
+        "security_context": {"privileged": True},
+        "labels": {"mlrepro/tenant": "forecast"},
+    }
+    cluster.launch(container_context=said)
+    (job,) = cluster.double.created
+    made = pod_of(job)
+    assert "hostNetwork" not in made
+    assert made["nodeSelector"] == {"pool": "pricing"}
+    assert not made.get("volumes")
+    assert "privileged" not in made["containers"][0]["securityContext"]
+    assert job.labels["mlrepro/tenant"] == "pricing"
+
+
+def test_a_run_is_looked_for_and_ended_in_its_own_namespace(cluster: Cluster) -> None:
+    run = cluster.launch("pricing")
+    launcher = cluster.instance.run_launcher
+    assert "RUNNING" in str(launcher.check_run_worker_health(run)) or "SUCCESS" in str(
+        launcher.check_run_worker_health(run)
+    )
+    cluster.instance.run_launcher.terminate(run.run_id)
+    assert not cluster.double.objects("jobs", "team-pricing")
+
+
+def test_a_tenant_that_moves_is_followed_at_once(cluster: Cluster) -> None:
+    cluster.launch("pricing")
+    cluster.tenants.write_text(TENANTS.replace("team-pricing", "kube-test"))
+    cluster.double.create("namespaces", "", {"metadata": {"name": "kube-test"}})
+    cluster.launch("pricing")
+    assert [job.namespace for job in cluster.double.created] == ["team-pricing", "kube-test"]
+
+
+def test_without_a_file_no_run_is_started_and_the_launcher_can_be_made(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher: Any = cluster.instance.run_launcher
+    launcher._tenants_path = None
+    run = cluster.create()
+    with pytest.raises(TenantsError, match="MLREPRO_TENANTS"):
+        cluster.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
+    monkeypatch.setenv("MLREPRO_TENANTS", str(cluster.tenants))
+    cluster.launch()
+    assert [job.namespace for job in cluster.double.created] == ["team-pricing"]
