@@ -44,8 +44,8 @@ def page(title: str, text: str, *, status: int = 200, more: str = "") -> Respons
     return HTMLResponse(made, status, headers=dict(_HEADERS))
 
 
-def answer(connection: HTTPConnection, status: int, title: str, text: str) -> Response:
-    """A page for a browser, a line for anything else."""
+def answer(connection: HTTPConnection, status: int, title: str, text: str, *, more: str = "") -> Response:
+    """A page for a browser, with HTML that follows; a line for anything else."""
     if wants_page(connection):
-        return page(title, text, status=status)
+        return page(title, text, status=status, more=more)
     return PlainTextResponse(f"{title}: {text}\n", status, headers={"Cache-Control": "no-store"})

@@ -32,6 +32,8 @@ NO_ROLE: Final = 4403
 TRY_LATER: Final = 1013
 """Code that a websocket is closed with of which can't be said now whose it is."""
 
+NO_ROLE_TITLE: Final = "No role"
+
 _logger = logging.getLogger("mlrepro")
 
 
@@ -135,7 +137,7 @@ class Gate:
         except ForeignRequestError as error:
             raise _Refused(403, "Refused", str(error)) from error
         if not self._tenants.tenants.roles(identity.user, identity.groups):
-            raise _Refused(403, "No role", _known_as(identity))
+            raise _Refused(403, NO_ROLE_TITLE, _known_as(identity))
         return identity
 
     def _check_sender(self, connection: HTTPConnection, path: str) -> None:
@@ -168,15 +170,18 @@ class Gate:
         scope = connection.scope
         client = connection.client.host if connection.client else "an unknown address"
         what = scope.get("method", "websocket")
-        _logger.warning(f"refused {what} {scope['path'][:200]!r} from {client}: {refused.status}, {refused.text}")
+        invited = refused.login and self._login is not None and wants_page(connection)
+        told = f"refused {what} {scope['path'][:200]!r} from {client}: {refused.status}, {refused.text}"
+        _logger.log(logging.INFO if invited else logging.WARNING, told)
         if scope["type"] == "websocket":
             code = NOT_AUTHENTICATED if refused.status == 401 else NO_ROLE if refused.status == 403 else TRY_LATER
             await send({"type": "websocket.close", "code": code, "reason": refused.title})
             return
-        if refused.login and self._login is not None and wants_page(connection):
+        if invited and self._login is not None:
             response: Response = self._login.invitation(connection)
         else:
-            response = answer(connection, refused.status, refused.title, refused.text)
+            more = self._pages.log_out if self._pages is not None and refused.title == NO_ROLE_TITLE else ""
+            response = answer(connection, refused.status, refused.title, refused.text, more=more)
             if refused.challenge:
                 response.headers["WWW-Authenticate"] = refused.challenge
         await response(scope, receive, send)

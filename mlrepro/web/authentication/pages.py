@@ -57,6 +57,11 @@ class LoginPages:
         known = path in {"/auth/login", "/auth/callback", "/auth/logout"}
         return PlainTextResponse("no such page\n", 405 if known else 404)
 
+    @property
+    def log_out(self) -> str:
+        """A link for those who are logged in as somebody else than they meant."""
+        return f'<p><a href="{self._prefix}/auth/logout">Log out</a></p>'
+
     def _logout(self, request: Request) -> Response:
         check_origin(request, self._public_url)
         response = page("Logged out", "The provider may still know you.", more=self._again())

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import jwt
 import uvicorn
@@ -153,7 +153,7 @@ class Provider:
         return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(back)}", 302)
 
     async def _token(self, request: Request) -> Response:
-        form = {name: str(value) for name, value in (await request.form()).items()}
+        form = dict(parse_qsl((await request.body()).decode()))
         basic = base64.b64encode(f"{CLIENT}:{CLIENT_SECRET}".encode()).decode()
         if "client_secret_basic" in self.discovery.get(
             "token_endpoint_auth_methods_supported", ["client_secret_basic"]
@@ -172,7 +172,7 @@ class Provider:
             or challenge.decode().rstrip("=") != asked["code_challenge"]
         ):
             return JSONResponse({"error": "invalid_grant", "error_description": f"bad code {form.get('code')}"}, 400)
-        said = self.claims(aud=CLIENT, nonce=asked["nonce"], **self.id_token)
+        said = self.claims(**{"aud": CLIENT, "nonce": asked["nonce"], **self.id_token})
         if self.thin:
             said = {name: value for name, value in said.items() if name not in {"email", "groups", "email_verified"}}
         tokens = {"id_token": self.token(said), "access_token": secrets.token_urlsafe(32)}

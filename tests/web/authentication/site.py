@@ -1,5 +1,6 @@
 """A site behind the gate, asked in this process."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,9 @@ async def status_of(app: ASGIApp, headers: Sequence[tuple[bytes, bytes]], **more
 
     await app(scope, receive, send)
     return int(sent[0]["status"])
+
+
+def from_environment() -> ASGIApp:
+    """The site of a process of its own, which logs all that there is to log."""
+    logging.basicConfig(level=1)
+    return gate(application(), TenantsFile())

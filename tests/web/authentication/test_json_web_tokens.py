@@ -139,7 +139,7 @@ BAD: dict[str, tuple[Callable[[Provider], str], str]] = {
     ),
     "b64": (lambda p: f"{part({'alg': 'RS256', 'kid': 'first', 'b64': False})}..AA", "crit"),
     "a logout token": (lambda p: p.token(typ="logout+jwt"), "for something else"),
-    "too long": (lambda p: p.token(p.claims(filling="x" * 16384)), "longer than 16384"),
+    "too long": (lambda p: p.token(p.claims(filling="x" * 65536)), "longer than 65536"),
     "deeply nested": (lambda p: f"{base64.urlsafe_b64encode(b'[' * 9000).decode()}.e30.AA", "can't be read"),
     "a header that is a list": (lambda p: f"{part([])}.{part(p.claims())}.AA", "can't be read"),
     "claims that are a list": (lambda p: raw(p, b"[]"), "can't be read"),
