@@ -17,6 +17,7 @@ from dagster_graphql.schema import create_schema
 from dagster_graphql.schema.errors import GrapheneUnauthorizedError
 from graphene import Schema
 from graphql import GraphQLError, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLUnionType, get_named_type
+from starlette.requests import HTTPConnection
 
 from mlrepro.errors import AuditError
 from mlrepro.tenancy.permissions import IdentifiedRequestContext
@@ -24,6 +25,7 @@ from mlrepro.web.audit import AuditLog
 from mlrepro.web.guards import GUARDS, Asked, Refused
 from mlrepro.web.log_keys import check_log_key
 from mlrepro.web.outcomes import outcome_of
+from mlrepro.web.scope import mark_refused
 
 _logger = logging.getLogger("mlrepro")
 
@@ -144,6 +146,7 @@ def _identified(subscribe: _Resolver) -> _Resolver:
 def _with_log_key(resolve: _Resolver) -> _Resolver:
     def checked(root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         if (problem := check_log_key(arguments["logKey"])) is not None:
+            _mark_refused(info, problem)
             raise GraphQLError(problem, nodes=info.field_nodes, path=info.path.as_list())
         return resolve(root, info, **arguments)
 
@@ -156,10 +159,17 @@ def _evaluated(resolve: _Resolver) -> _Resolver:
         location = root._selector.location_name
         if not _context(info).has_permission_for_location(Permissions.SCHEDULE_DRY_RUN, location):
             text = f"this runs code of {location}, which takes the role launcher there, and a POST"
+            _mark_refused(info, text)
             raise GraphQLError(text, nodes=info.field_nodes, path=info.path.as_list())
         return resolve(root, info, **arguments)
 
     return evaluated
+
+
+def _mark_refused(info: GraphQLResolveInfo, why: str) -> None:
+    source = _context(info).source
+    if isinstance(source, HTTPConnection):
+        mark_refused(source, why)
 
 
 class _StampingInstance:

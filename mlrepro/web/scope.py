@@ -7,6 +7,8 @@ from starlette.requests import HTTPConnection
 from mlrepro.tenancy.identity import Identity
 from mlrepro.web.authentication.authenticator import EXPIRES_KEY, IDENTITY_KEY, READ_ONLY_KEY
 
+_REFUSED_KEY = "mlrepro.refused"
+
 
 def identity_of(connection: HTTPConnection) -> Identity | None:
     """Whose request it is; None where no gate let it through."""
@@ -28,3 +30,14 @@ def has_expired(connection: HTTPConnection) -> bool:
     """Whether what vouched for the user is over by now."""
     expires = connection.scope.get(EXPIRES_KEY)
     return expires is not None and float(expires) <= time.time()
+
+
+def mark_refused(connection: HTTPConnection, why: str) -> None:
+    """Have it written to the audit log that this request asked for what is not its user's, or is nobody's."""
+    connection.scope[_REFUSED_KEY] = why
+
+
+def why_refused(connection: HTTPConnection) -> str | None:
+    """Why a request was marked as refused; None if it was not."""
+    why = connection.scope.get(_REFUSED_KEY)
+    return None if why is None else str(why)

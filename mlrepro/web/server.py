@@ -23,7 +23,7 @@ from mlrepro.web.audit import AuditLog
 from mlrepro.web.live import LiveAccess
 from mlrepro.web.log_keys import check_log_key
 from mlrepro.web.people import People
-from mlrepro.web.scope import identity_of, is_read_only
+from mlrepro.web.scope import identity_of, is_read_only, mark_refused
 
 
 class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRequestContext]):
@@ -116,6 +116,7 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
     async def download_captured_logs_endpoint(self, request: Request) -> Response:
         """As Dagster's, for keys that are names of logs."""
         if (problem := check_log_key(request.path_params["path"].split("/"))) is not None:
+            mark_refused(request, problem)
             raise HTTPException(404, problem)
         response: Response = await super().download_captured_logs_endpoint(request)
         return response
@@ -134,6 +135,7 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
         with self.request_context(request) as context:
             known = context.has_code_location_name(location)
             if not known or context.access.role(location) is None:
+                mark_refused(request, f"the notebooks of {location[:100]} are for its team")
                 raise HTTPException(404, "there is no such notebook here")
         response: Response = await super().download_notebook(request)
         return response

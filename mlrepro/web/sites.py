@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlrepro.web.people import People
-from mlrepro.web.scope import identity_of
+from mlrepro.web.scope import identity_of, mark_refused
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Tenants</title><meta name="viewport" content="width=device-width">
@@ -54,6 +54,8 @@ class Sites:
         if first == "tenants" and second and second in self._mine(scope):
             await self._sites[second](scope, receive, send)
             return
+        if first == "tenants" and second:
+            mark_refused(HTTPConnection(scope), f"{second[:100]} is no tenant of theirs")
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 4403, "reason": "No role"})
             return

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlrepro.errors import AuditError
 from mlrepro.web.audit import AUDITED_KEY, AuditLog
-from mlrepro.web.scope import identity_of
+from mlrepro.web.scope import identity_of, why_refused
 
 _REFUSALS: Final = {401: "not authenticated", 403: "not allowed"}
 _CLOSINGS: Final = {4401: "not authenticated", 4403: "not allowed"}
@@ -44,11 +44,11 @@ class Witness:
             return
 
         async def seen(message: Message) -> None:
-            why = None
+            why = why_refused(HTTPConnection(scope))
             if message["type"] == "http.response.start":
-                why = _REFUSALS.get(message["status"])
+                why = why or _REFUSALS.get(message["status"])
             elif message["type"] == "websocket.close":
-                why = _CLOSINGS.get(message.get("code", 0))
+                why = why or _CLOSINGS.get(message.get("code", 0))
             if why is not None and not scope.get(AUDITED_KEY):
                 self._write(scope, why)
             await send(message)

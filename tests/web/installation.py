@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-from dagster import DagsterInstance
+from dagster import AssetCheckKey, AssetKey, DagsterInstance
+from dagster._daemon.asset_daemon import get_auto_materialize_paused
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -85,6 +85,8 @@ class Installation:
 
     def __init__(self, folder: Path, app: ASGIApp) -> None:
         self.folder = folder
+        self._stack = contextlib.ExitStack()
+        self._instances: dict[str, DagsterInstance] = {}
         self._client = TestClient(app, raise_server_exceptions=False)
 
     @property
@@ -97,7 +99,52 @@ class Installation:
 
     def instance(self, home: str = "") -> DagsterInstance:
         """Dagster's own view of what is there, beside the webserver's."""
-        return DagsterInstance.from_config(str(self.folder / home))
+        if home not in self._instances:
+            self._instances[home] = self._stack.enter_context(DagsterInstance.from_config(str(self.folder / home)))
+        return self._instances[home]
+
+    def close(self) -> None:
+        """Close what was opened beside the webserver."""
+        self._stack.close()
+
+    def state(self, home: str = "") -> dict[str, Any]:
+        """All in an instance that a mutation could have changed."""
+        instance = self.instance(home)
+        keys = [AssetKey(f"{team}_{what}") for team in ("delay", "fleet") for what in ("model", "letters", "daily")]
+        keys.append(AssetKey("shared_model"))
+        partitions = ("days", "delay_regions", "fleet_regions")
+        return {
+            "runs": {run.run_id: (run.status, dict(run.tags)) for run in instance.get_runs()},
+            "backfills": {each.backfill_id: (each.status, dict(each.tags)) for each in instance.get_backfills()},
+            "instigators": {
+                state.instigator_origin_id: (state.status, state.instigator_data)
+                for state in instance.all_instigator_state()
+            },
+            "partitions": {name: instance.get_dynamic_partitions(name) for name in partitions},
+            "events": {
+                key.to_user_string(): [
+                    record.storage_id
+                    for record in instance.fetch_materializations(key, limit=1000).records
+                    + instance.fetch_observations(key, limit=1000).records
+                ]
+                for key in keys
+            },
+            "checks": [
+                each.id
+                for team in ("delay", "fleet")
+                for each in instance.event_log_storage.get_asset_check_execution_history(
+                    AssetCheckKey(AssetKey(f"{team}_model"), "fine"), limit=1000
+                )
+            ],
+            "limits": instance.event_log_storage.get_concurrency_keys(),
+            "paused": get_auto_materialize_paused(instance),
+        }
+
+    def servers(self, tenant: str | None = None) -> dict[str, Any]:
+        """Each code location's server: another after a reload."""
+        query = "{workspaceOrError {... on Workspace {locationEntries {name updatedTimestamp}}}}"
+        entries = self.user("root", tenant).post(query).json()["data"]["workspaceOrError"]["locationEntries"]
+        return {entry["name"]: entry["updatedTimestamp"] for entry in entries}
 
     def user(self, name: str | None, tenant: str | None = None) -> "User":
         return User(self._client, name, f"/tenants/{tenant}" if tenant else "")
@@ -165,9 +212,6 @@ def installation(folder: Path, visibility: str, groups: dict[str, set[str]] | No
         (folder / home / "workspace.yaml").write_text(WORKSPACE.format(entries=entries))
     settings = Settings(tenants=TenantsFile(folder / "tenants.yaml"), home=folder)
     with application(settings) as (app, audit):
-        yield Installation(folder, Witness(Vouching(app, groups or {"gina": {"both"}}), audit=audit))
-
-
-def forget(folder: Path) -> None:
-    """Remove what an installation wrote."""
-    shutil.rmtree(folder, ignore_errors=True)
+        found = Installation(folder, Witness(Vouching(app, groups or {"gina": {"both"}}), audit=audit))
+        with contextlib.closing(found):
+            yield found
