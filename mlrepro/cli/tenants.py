@@ -139,4 +139,4 @@ def _mention(kept: tuple[str, ...], tenants: Tenants) -> None:
     for path in kept:
         click.echo(f"{path} is not rendered any more, but somebody changed it: it stays", err=True)
     if not tenants.on_kubernetes:
-        click.echo("Nothing for Helm and Kubernetes: instance.image must say what runs the modules", err=True)
+        click.echo("Nothing for Helm and Kubernetes: instance.image must say what webserver and daemon run", err=True)

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from mlrepro.tenancy.location import CodeLocation
 from mlrepro.tenancy.model import Named, Tenants
-from mlrepro.tenancy.rendering import launcher, pods, settings
+from mlrepro.tenancy.rendering import copies, launcher, pods, settings
 from mlrepro.tenancy.rendering.text import yaml_file
+from mlrepro.tenancy.tenants_file import VARIABLE
 
 # who reads the context: the server that the chart starts, or whichever an image starts by itself
 _CONTEXT_OF: Final = {
@@ -51,7 +52,7 @@ def _instance(tenants: Tenants, served: Sequence[Named], only: Named | None) -> 
         **({"rbacEnabled": False} if only else {}),
         "dagsterWebserver": {
             **image,
-            **({"replicaCount": 0} if only else {}),  # one webserver for all tenants picks the instance by identity
+            "replicaCount": 0,  # the manifests have one that asks who somebody is
             **security,
             "workspace": {"enabled": True, "servers": servers},
         },
@@ -61,14 +62,12 @@ def _instance(tenants: Tenants, served: Sequence[Named], only: Named | None) -> 
             **security,
             "runCoordinator": {
                 "enabled": True,
-                "type": "QueuedRunCoordinator",
-                "config": {
-                    "queuedRunCoordinator": {
-                        "maxConcurrentRuns": instance.max_concurrent_runs,
-                        "tagConcurrencyLimits": settings.run_limits(served),
-                    }
-                },
+                "type": "CustomRunCoordinator",
+                "config": {"customRunCoordinator": settings.run_coordinator(copies.FILE)},
             },
+            "env": [{"name": VARIABLE, "value": copies.FILE}],
+            "volumeMounts": [copies.MOUNT],
+            "volumes": [copies.VOLUME],
             "runMonitoring": {
                 "enabled": True,
                 "startTimeoutSeconds": settings.MONITORING["start_timeout_seconds"],
@@ -79,16 +78,8 @@ def _instance(tenants: Tenants, served: Sequence[Named], only: Named | None) -> 
         },
         "dagster-user-deployments": {"enabled": True, "enableSubchart": False, "deployments": []},
         "runLauncher": {
-            "type": "K8sRunLauncher",
-            "config": {
-                "k8sRunLauncher": {
-                    "imagePullPolicy": "IfNotPresent",
-                    "runK8sConfig": {
-                        "containerConfig": {"securityContext": pods.CONTAINER_SECURITY},
-                        "podSpecConfig": {"securityContext": pods.POD_SECURITY},
-                    },
-                }
-            },
+            "type": "CustomRunLauncher",
+            "config": {"customRunLauncher": launcher.run_launcher(tenants, only, copies.FILE)},
         },
         "computeLogManager": {"type": "S3ComputeLogManager", "config": {"s3ComputeLogManager": _logs(tenants, only)}},
         "postgresql": {
@@ -132,7 +123,7 @@ def _deployment(tenants: Tenants, tenant: Named, location: CodeLocation) -> dict
     args = ["-m", location.module] if location.module else location.args
     annotations = {"mlrepro/git-ref": location.git_ref} if location.git_ref else {}
     context = json.dumps({"k8s": launcher.container_context(tenants, tenant)}, sort_keys=True)
-    variables = settings.environment(tenants, tenant) | dict.fromkeys(_CONTEXT_OF[bool(args)], context)
+    variables = settings.pod_environment(tenants, tenant) | dict.fromkeys(_CONTEXT_OF[bool(args)], context)
     return {
         "name": location.name,
         **({"image": _image(image)} if image else {}),

@@ -1,13 +1,15 @@
 """A tenant's namespace, and all that is in it before its first pod."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mlrepro.tenancy.model import Named, Tenants
-from mlrepro.tenancy.rendering import launcher, network, pods, settings
+from mlrepro.tenancy.rendering import copies, launcher, network, pods, settings, webserver
 from mlrepro.tenancy.rendering.text import as_yaml, yaml_file
 
+_RBAC: Final = "rbac.authorization.k8s.io/v1"
 _ROLE: Final = "dagster-runs"
+_ENDS_RUNS: Final = "dagster-ends-runs"
 
 RULES: Final = (
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "list"]},
@@ -30,16 +32,18 @@ def manifests(tenants: Tenants, tenant: Named) -> list[dict[str, Any]]:
     return [
         _namespace(tenant),
         _service_account(tenant),
-        _manifest(tenant, "rbac.authorization.k8s.io/v1", "Role", _ROLE, rules=list(RULES)),
+        _manifest(tenant, _RBAC, "Role", _ROLE, rules=list(RULES)),
         _role_binding(tenants, tenant),
+        _manifest(tenant, _RBAC, "Role", _ENDS_RUNS, rules=list(webserver.ENDS_RUNS)),
+        _bound(tenant, _ENDS_RUNS, [(webserver.account(tenants), tenants.instance.namespace)]),
         _manifest(tenant, "v1", "ResourceQuota", "quota", spec={"hard": _hard(tenants, tenant)}),
         _manifest(tenant, "v1", "LimitRange", "defaults", spec={"limits": [_default_resources(tenant)]}),
         *(
             _manifest(tenant, "networking.k8s.io/v1", "NetworkPolicy", name, spec=spec)
             for name, spec in network.policies(tenants, tenant)
         ),
-        # where a tenant has an instance of its own, the chart makes these two
-        *([] if tenants.isolated else _config_maps(tenants, tenant)),
+        # where a tenant has an instance of its own, the chart makes these two, and its daemon reads tenants.yaml
+        *(_own_file(tenants, tenant) if tenants.isolated else _config_maps(tenants, tenant)),
     ]
 
 
@@ -49,12 +53,7 @@ def _manifest(tenant: Named, version: str, kind: str, name: str, **parts: Any) -
 
 
 def _namespace(tenant: Named) -> dict[str, Any]:
-    security = {
-        f"pod-security.kubernetes.io/{mode}{suffix}": value
-        for mode in ("enforce", "audit", "warn")
-        for suffix, value in (("", "restricted"), ("-version", "latest"))
-    }
-    metadata = {"name": tenant.namespace, "labels": pods.labels(tenant) | security}
+    metadata = {"name": tenant.namespace, "labels": pods.labels(tenant) | pods.admitted()}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
@@ -70,9 +69,13 @@ def _role_binding(tenants: Tenants, tenant: Named) -> dict[str, Any]:
     """Run workers start steps; the daemon, wherever it is, starts run workers."""
     daemon = tenant.namespace if tenants.isolated else tenants.instance.namespace
     accounts = [(tenant.service_account, tenant.namespace), (settings.daemon_account(tenants), daemon)]
+    return _bound(tenant, _ROLE, accounts)
+
+
+def _bound(tenant: Named, role: str, accounts: Sequence[tuple[str, str]]) -> dict[str, Any]:
     subjects = [{"kind": "ServiceAccount", "name": name, "namespace": namespace} for name, namespace in accounts]
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _ROLE}
-    return _manifest(tenant, "rbac.authorization.k8s.io/v1", "RoleBinding", _ROLE, subjects=subjects, roleRef=role)
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role}
+    return _manifest(tenant, _RBAC, "RoleBinding", role, subjects=subjects, roleRef=reference)
 
 
 def _hard(tenants: Tenants, tenant: Named) -> dict[str, str]:
@@ -99,10 +102,16 @@ def _default_resources(tenant: Named) -> dict[str, Any]:
 
 def _config_maps(tenants: Tenants, tenant: Named) -> list[dict[str, Any]]:
     """Run workers and steps look for these in their own namespace, under the names that the chart gives them."""
-    release = tenants.instance.release
+    release = settings.chart_name(tenants)
     instance = {"dagster.yaml": as_yaml(launcher.instance_settings(tenants, tenant))}
     home = {"DAGSTER_HOME": settings.DAGSTER_HOME}
     return [
         _manifest(tenant, "v1", "ConfigMap", f"{release}-instance", data=instance),
         _manifest(tenant, "v1", "ConfigMap", f"{release}-pipeline-env", data=home),
+    ]
+
+
+def _own_file(tenants: Tenants, tenant: Named) -> list[dict[str, Any]]:
+    return [
+        _manifest(tenant, "v1", "ConfigMap", copies.CONFIG_MAP, data={copies.NAME: copies.own_text(tenants, tenant)})
     ]

@@ -22,18 +22,15 @@ def _pair(folder: str, tenants: Tenants, served: Sequence[Named], only: Named | 
     dagster = {
         "storage": settings.storage(tenants, only, "DAGSTER_POSTGRES_PASSWORD"),
         "compute_logs": settings.compute_logs(tenants, only),
-        "run_coordinator": {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"},
-        "concurrency": {
-            "runs": {
-                "max_concurrent_runs": tenants.instance.max_concurrent_runs,
-                "tag_concurrency_limits": settings.run_limits(served),
-            }
-        },
+        "run_coordinator": settings.run_coordinator(),
         "run_monitoring": {"enabled": True, **settings.MONITORING},
         "run_retries": settings.RETRIES,
         "telemetry": {"enabled": False},
     }
-    about = ["Copy to $DAGSTER_HOME/dagster.yaml of the webserver, the daemon and every code server."]
+    about = [
+        "Copy to $DAGSTER_HOME/dagster.yaml of the webserver, the daemon and every code server.",
+        "Webserver and daemon are to run with MLREPRO_TENANTS, the path of tenants.yaml: they read it at work.",
+    ]
     yield f"{folder}/dagster.yaml", yaml_file(dagster, about=about)
     entries = [_entry(location) for tenant in served for location in tenant.locations]
     needed = [f"{tenant.name}: {_variables(tenants, tenant)}" for tenant in served]

@@ -1,6 +1,6 @@
 """Whom a tenant's pods may talk to: nobody but those that a run needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mlrepro.tenancy.model import Named, Tenants
@@ -16,12 +16,7 @@ def policies(tenants: Tenants, tenant: Named) -> Iterator[tuple[str, dict[str, A
     """Name and spec of each policy. They add up: what none of them allows is refused."""
     instance = tenants.instance
     yield "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    dns = {
-        "namespaceSelector": {"matchLabels": {_NAMESPACE: "kube-system"}},
-        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-    }
-    ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-    yield "dns", _egress([{"to": [dns, {"ipBlock": {"cidr": _NODE_LOCAL_DNS}}], "ports": ports}])
+    yield "dns", _egress([_dns()])
     yield "code-servers", _code_servers(tenants, tenant)
     own = {"to": [{"podSelector": _CODE_SERVER}], "ports": _code_ports(tenant)}
     yield "to-code-servers", _egress([own])
@@ -53,3 +48,36 @@ def _to(cidrs: Sequence[str], ports: Sequence[int]) -> dict[str, Any]:
         {"ipBlock": {"cidr": cidr, **({"except": list(_EXCEPT[cidr])} if cidr in _EXCEPT else {})}} for cidr in cidrs
     ]
     return {"to": blocks, "ports": [{"protocol": "TCP", "port": port} for port in ports]}
+
+
+def webserver(tenants: Tenants, selector: Mapping[str, str], port: int) -> dict[str, Any]:
+    """Of the webserver: everybody reaches it, as it asks who they are. It reaches what it shows, and who knows them."""
+    instance = tenants.instance
+    ports = sorted({code.port for tenant in tenants for code in tenant.locations})
+    code_servers = [
+        {"namespaceSelector": {"matchLabels": {_NAMESPACE: tenant.namespace}}, "podSelector": _CODE_SERVER}
+        for tenant in tenants
+    ]
+    egress = [
+        _dns(),
+        {"to": code_servers, "ports": [{"protocol": "TCP", "port": each} for each in ports]},
+        _to(instance.postgres.cidrs, [instance.postgres.port]),
+        _to(instance.bucket.cidrs, [instance.bucket.port]),
+        _to(instance.cluster.cidrs, instance.cluster.ports),
+        _to(["0.0.0.0/0", "::/0"], [443]),
+    ]
+    return {
+        "podSelector": {"matchLabels": dict(selector)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"ports": [{"protocol": "TCP", "port": port}]}],
+        "egress": egress,
+    }
+
+
+def _dns() -> dict[str, Any]:
+    dns = {
+        "namespaceSelector": {"matchLabels": {_NAMESPACE: "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+    return {"to": [dns, {"ipBlock": {"cidr": _NODE_LOCAL_DNS}}], "ports": ports}

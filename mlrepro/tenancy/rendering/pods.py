@@ -16,6 +16,15 @@ POD_SECURITY: Final = {
 CONTAINER_SECURITY: Final = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
+def admitted() -> dict[str, str]:
+    """Labels of a namespace that admits only pods of Kubernetes' `restricted` standard."""
+    return {
+        f"pod-security.kubernetes.io/{mode}{suffix}": value
+        for mode in ("enforce", "audit", "warn")
+        for suffix, value in (("", "restricted"), ("-version", "latest"))
+    }
+
+
 def step_resources(tenant: Named) -> dict[str, Any]:
     """Requests and limits of what asks for nothing."""
     step = tenant.tenant.step

@@ -1,12 +1,11 @@
 """Parts of a ``dagster.yaml`` that a machine, the chart and a tenant's namespace have in common."""
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from mlrepro.tenancy.model import Named, Tenants
-from mlrepro.tenancy.tags import TENANT_TAG
 
 DAGSTER_HOME: Final = "/opt/dagster/dagster_home"
+PASSWORD: Final = "DAGSTER_PG_PASSWORD"  # noqa: S105 - the name that dagster-k8s gives it
 _LOGS: Final = "dagster"
 UPLOAD_INTERVAL: Final = 30
 """Seconds until the UI shows what a running step has printed."""
@@ -87,9 +86,16 @@ def daemon_account(tenants: Tenants) -> str:
     return f"{name}-daemon" if tenants.isolated else name
 
 
-def run_limits(tenants: Iterable[Named]) -> list[dict[str, Any]]:
-    """How many runs of each tenant run at once."""
-    return [{"key": TENANT_TAG, "value": tenant.name, "limit": tenant.tenant.limits.runs} for tenant in tenants]
+def run_coordinator(tenants_file: str | None = None) -> dict[str, Any]:
+    """Who queues runs. Its limits are in ``tenants.yaml``, which it reads at work."""
+    made: dict[str, Any] = {"module": "mlrepro.tenancy.coordinator", "class": "TenantRunCoordinator"}
+    return made | ({"config": {"tenants_file": tenants_file}} if tenants_file else {})
+
+
+def chart_name(tenants: Tenants) -> str:
+    """How the names begin of what Dagster's chart makes."""
+    release = tenants.instance.release
+    return release if "dagster" in release else f"{release}-dagster"
 
 
 def environment(tenants: Tenants, tenant: Named) -> dict[str, str]:
@@ -99,7 +105,13 @@ def environment(tenants: Tenants, tenant: Named) -> dict[str, str]:
         "MLREPRO_TENANT": tenant.name,
         "MLREPRO_STORE": bucket.store,
         "MLREPRO_SCOPE": tenant.scope,
+        "MLREPRO_READ_SCOPES": ",".join(scope for scope in tenant.readable if scope != tenant.scope),
         "AWS_REGION": bucket.region,
         "AWS_DEFAULT_REGION": bucket.region,
     }
     return told | ({"AWS_ENDPOINT_URL": bucket.endpoint} if bucket.endpoint else {})
+
+
+def pod_environment(tenants: Tenants, tenant: Named) -> dict[str, str]:
+    """The same for pods, whose steps are pods too."""
+    return environment(tenants, tenant) | {"MLREPRO_EXECUTOR": "kubernetes"}

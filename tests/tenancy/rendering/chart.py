@@ -31,21 +31,21 @@ IMAGE = needing(only(repository=TEXT, tag=TEXT, pullPolicy=PULL), "repository", 
 ACCOUNT = needing(only(create=YES_NO, name=TEXT, annotations=TEXTS), "create", "name", "annotations")
 SECURITY = {"podSecurityContext": ANYTHING, "securityContext": ANYTHING}
 SERVER = needing(only(host=TEXT, port=NUMBER, name=TEXT, ssl=YES_NO), "host", "port")
-LIMIT = needing(only(key=TEXT, value=TEXT, limit=NUMBER), "key", "limit")
-QUEUED = only(maxConcurrentRuns=NUMBER, tagConcurrencyLimits=each(LIMIT), dequeueIntervalSeconds=NUMBER)
+# what is not the chart's own, which it hands on to dagster.yaml as it is
+CUSTOM = needing(only(**{"module": TEXT, "class": TEXT, "config": ANYTHING}), "module", "class", "config")
+VOLUMES = {"volumes": each(ANYTHING), "volumeMounts": each(ANYTHING)}
 COORDINATOR = needing(
     only(
         enabled=YES_NO,
-        type=one_of("QueuedRunCoordinator"),
-        config=needing(only(queuedRunCoordinator=QUEUED), "queuedRunCoordinator"),
+        type=one_of("CustomRunCoordinator"),
+        config=needing(only(customRunCoordinator=CUSTOM), "customRunCoordinator"),
     ),
     "enabled",
     "type",
     "config",
 )
-RUN = only(containerConfig=ANYTHING, podSpecConfig=ANYTHING, jobMetadata=ANYTHING)
 LAUNCHER = needing(
-    only(type=one_of("K8sRunLauncher"), config=only(k8sRunLauncher=only(imagePullPolicy=PULL, runK8sConfig=RUN))),
+    only(type=one_of("CustomRunLauncher"), config=needing(only(customRunLauncher=CUSTOM), "customRunLauncher")),
     "type",
     "config",
 )
@@ -79,6 +79,8 @@ INSTANCE = only(
             runCoordinator=COORDINATOR,
             runMonitoring=ANYTHING,
             runRetries=ANYTHING,
+            env=each(needing(only(name=TEXT, value=TEXT), "name", "value")),
+            **VOLUMES,
             **SECURITY,
         ),
         "dagster-user-deployments": only(enabled=YES_NO, enableSubchart=YES_NO, deployments=each(ANYTHING)),

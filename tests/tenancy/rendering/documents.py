@@ -23,6 +23,10 @@ def manifests(tenants: Tenants, name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(render(tenants)[f"kubernetes/{name}.yaml"]))
 
 
+def webserver(tenants: Tenants) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(render(tenants)["kubernetes/mlrepro.webserver.yaml"]))
+
+
 def check(manifest: dict[str, Any]) -> None:
     """Strictly against Kubernetes' own schemas: unknown fields are errors."""
     for version in VERSIONS:

@@ -8,12 +8,16 @@ from typing import Any
 
 import jsonschema
 import pytest
+from dagster._config import process_config
+from dagster._serdes import ConfigurableClassData
+from dagster_k8s import K8sRunLauncher
 
 from mlrepro.tenancy import Named, Tenants
+from mlrepro.tenancy.coordinator import TenantRunCoordinator
 from mlrepro.tenancy.rendering import render
-from tests.tenancy.files import read, small
+from tests.tenancy.files import EXAMPLE, read, small
 from tests.tenancy.rendering import chart
-from tests.tenancy.rendering.documents import ISOLATED, SHARED, check, load
+from tests.tenancy.rendering.documents import ISOLATED, SHARED, check, load, manifests, webserver
 
 BOTH = pytest.mark.parametrize("tenants", [SHARED, ISOLATED], ids=["shared", "isolated"])
 CHART = os.environ.get("MLREPRO_TEST_DAGSTER_CHART")
@@ -56,13 +60,47 @@ def test_the_charts_own_schema_takes_them(tenants: Tenants) -> None:
         jsonschema.validate(merged(yaml.safe_load((folder / "values.yaml").read_text()), found), schema)
 
 
-def test_the_queue_is_limited_by_tenant() -> None:
-    daemon = load(SHARED, "helm/dagster.yaml")["dagsterDaemon"]
-    limits = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]["tagConcurrencyLimits"]
-    assert limits == [
-        {"key": "mlrepro/tenant", "value": "aircraft", "limit": 4},
-        {"key": "mlrepro/tenant", "value": "delay", "limit": 8},
-    ]
+def instances(tenants: Tenants) -> list[dict[str, Any]]:
+    return [found for path, found in values(tenants).items() if path.endswith("dagster.yaml")]
+
+
+@BOTH
+def test_dagster_takes_coordinator_and_launcher_as_the_chart_hands_them_on(tenants: Tenants) -> None:
+    for found in instances(tenants):
+        launcher = found["runLauncher"]["config"]["customRunLauncher"]
+        coordinator = found["dagsterDaemon"]["runCoordinator"]["config"]["customRunCoordinator"]
+        config = dict(launcher["config"])
+        assert config.pop("tenants_file") == coordinator["config"]["tenants_file"]
+        assert process_config(K8sRunLauncher.config_type(), config).success
+        made = ConfigurableClassData(coordinator["module"], coordinator["class"], json.dumps(coordinator["config"]))
+        assert isinstance(made.rehydrate(TenantRunCoordinator), TenantRunCoordinator)
+
+
+@BOTH
+def test_the_daemon_reads_the_tenants_where_the_manifests_put_them(tenants: Tenants) -> None:
+    for found in instances(tenants):
+        daemon = found["dagsterDaemon"]
+        (mount,), (volume,), (variable,) = daemon["volumeMounts"], daemon["volumes"], daemon["env"]
+        assert variable == {"name": "MLREPRO_TENANTS", "value": f"{mount['mountPath']}/tenants.yaml"}
+        assert "subPath" not in mount, "or a change of the ConfigMap would not arrive"
+        assert volume == {"name": mount["name"], "configMap": {"name": "mlrepro-tenants"}}
+    everywhere = [manifests(tenants, tenant.name) for tenant in tenants] if tenants.isolated else [webserver(tenants)]
+    for documents in everywhere:
+        (own,) = (each for each in documents if each["metadata"]["name"] == "mlrepro-tenants")
+        assert read(own["data"]["tenants.yaml"])
+
+
+@BOTH
+def test_the_charts_own_webserver_is_not_started(tenants: Tenants) -> None:
+    assert {found["dagsterWebserver"]["replicaCount"] for found in instances(tenants)} == {0}
+
+
+def test_names_are_those_that_the_chart_makes() -> None:
+    text = EXAMPLE.read_text().replace("instance:\n", "instance:\n  release: ml\n")
+    config = load(read(text), "helm/dagster.yaml")["runLauncher"]["config"]["customRunLauncher"]["config"]
+    assert config["instance_config_map"] == "ml-dagster-instance"
+    names = {each["metadata"]["name"] for each in manifests(read(text), "delay") if each["kind"] == "ConfigMap"}
+    assert names == {"ml-dagster-instance", "ml-dagster-pipeline-env"}
 
 
 def test_the_webserver_finds_the_code_servers_in_the_tenants_namespaces() -> None:
@@ -114,6 +152,18 @@ def test_a_run_is_a_pod_in_the_tenants_place_that_its_namespace_admits(tenants: 
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         assert container["resources"]["limits"]["memory"] == tenant.tenant.step.memory
         assert {"name": "MLREPRO_SCOPE", "value": tenant.scope} in container["env"]
+        assert {"name": "MLREPRO_EXECUTOR", "value": "kubernetes"} in container["env"]
+
+
+def test_a_run_reads_the_scopes_that_the_tenant_may_read() -> None:
+    told = {tenant.name: run_worker(SHARED, tenant)["spec"]["template"]["spec"]["containers"][0] for tenant in SHARED}
+    scopes = {
+        name: each["value"]
+        for name, container in told.items()
+        for each in container["env"]
+        if each["name"] == "MLREPRO_READ_SCOPES"
+    }
+    assert scopes == {"aircraft": "shared,delay", "delay": "shared"}
 
 
 def test_a_run_goes_to_the_nodes_and_gets_the_secrets_that_the_tenant_says() -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -46,9 +47,28 @@ def test_the_role_has_what_dagster_k8s_calls_and_nothing_else() -> None:
     assert given == needed
 
 
+def is_binding(manifest: dict[str, Any], name: str) -> bool:
+    return manifest["kind"] == "RoleBinding" and manifest["roleRef"]["name"] == name
+
+
+def test_the_webserver_ends_runs_and_starts_none() -> None:
+    from dagster_k8s.client import DagsterKubernetesClient as Client
+
+    sources = map(inspect.getsource, (Client.delete_job, Client.get_pod_names_in_job, Client.get_pods_in_job))
+    called = set(re.findall(r"self\.(?:batch|core)_api\.(\w+)\(", "".join(sources)))
+    assert called == {"delete_namespaced_job", "delete_namespaced_pod", "list_namespaced_pod"}
+    for tenants, name in ((SHARED, "aircraft"), (ISOLATED, "pricing")):
+        found = manifests(tenants, name)
+        (role,) = (each for each in found if (each["kind"], each["metadata"]["name"]) == ("Role", "dagster-ends-runs"))
+        given = {(verb, what) for rule in role["rules"] for verb in rule["verbs"] for what in rule["resources"]}
+        assert given == {("delete", "jobs"), ("delete", "pods"), ("list", "pods")}
+        (binding,) = (each for each in found if is_binding(each, "dagster-ends-runs"))
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "dagster-webserver", "namespace": "dagster"}]
+
+
 def test_only_the_tenant_and_the_daemon_have_the_role() -> None:
     def subjects(tenants: Tenants, name: str) -> set[str]:
-        (binding,) = (found for found in manifests(tenants, name) if found["kind"] == "RoleBinding")
+        (binding,) = (found for found in manifests(tenants, name) if is_binding(found, "dagster-runs"))
         assert binding["roleRef"]["kind"] == "Role"
         return {f"{subject['namespace']}/{subject['name']}" for subject in binding["subjects"]}
 

@@ -31,8 +31,9 @@ def settings(folder: Path, text: str) -> dict[str, object]:
 )
 def test_dagster_takes_both(tenants: Tenants, folder: str, names: set[str], tmp_path: Path) -> None:
     files = render(tenants)
-    runs = settings(tmp_path, files[f"{folder}/dagster.yaml"])["concurrency"]["runs"]
-    assert {limit["value"] for limit in runs["tag_concurrency_limits"]} <= {tenant.name for tenant in tenants}
+    found = settings(tmp_path, files[f"{folder}/dagster.yaml"])
+    assert found["run_coordinator"]["class"] == "TenantRunCoordinator"
+    assert "concurrency" not in found, "or it would come before the limits of tenants.yaml"
     workspace = tmp_path / "workspace.yaml"
     workspace.write_text(files[f"{folder}/workspace.yaml"])
     origins = location_origins_from_yaml_paths([str(workspace)])
