@@ -27,6 +27,7 @@ from mlrepro.errors import (
     UnstorableValueError,
 )
 from mlrepro.execution.decision import decide
+from mlrepro.execution.pods.interrupts import started_again
 from mlrepro.execution.single_flight import take_turn, waits_its_turn
 from mlrepro.execution.step_outputs import StepOutputs
 from mlrepro.io_managers.commit import (
@@ -62,7 +63,7 @@ def cached_function(computation: Computation) -> Callable[..., Any]:
         step_context = context.op_execution_context.get_step_execution_context() if context else None
         if step_context is None or computation_of(step_context.op_def) is not computation:
             return fn(*args, **kwargs)
-        return StepRun(context, step_context, computation, args, kwargs).events()
+        return _until_disrupted(StepRun(context, step_context, computation, args, kwargs))
 
     @functools.wraps(fn)
     def generate(*args: Any, **kwargs: Any) -> Any:
@@ -72,6 +73,11 @@ def cached_function(computation: Computation) -> Callable[..., Any]:
     wrapper = generate if inspect.isgeneratorfunction(fn) else run
     attach(wrapper, computation)
     return wrapper
+
+
+def _until_disrupted(run: "StepRun") -> Iterator[Any]:
+    with started_again(run.step_context):
+        yield from run.events()
 
 
 _unanswered: set[tuple[str, str]] = set()

@@ -14,13 +14,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 import dagster as dg
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._serdes import ConfigurableClassData
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
-from dagster_k8s.job import UserDefinedDagsterK8sConfig
+from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_job_name_from_run_id
 
 from mlrepro.errors import RunRefusedError
+from mlrepro.execution.pods.answers import told_by
+from mlrepro.execution.pods.diagnosis import trouble
+from mlrepro.execution.pods.observing import Observer
+from mlrepro.execution.pods.run_workers import RUN_WORKERS, RunWorkerWatch, how_it_ended
+from mlrepro.execution.pods.trouble import Bounds
 from mlrepro.kubernetes_names import image_repository
 from mlrepro.tenancy.location import CodeLocation
 from mlrepro.tenancy.model import Named, Tenants
@@ -55,6 +61,7 @@ class TenantRunLauncher(K8sRunLauncher):
         super().__init__(inst_data=inst_data, **config)
         self._tenants_path = tenants_file
         self._tenants_file: TenantsFile | None = None
+        self._watch = RunWorkerWatch(lambda: self._instance, self._api_client, Bounds.from_environment())
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -102,6 +109,45 @@ class TenantRunLauncher(K8sRunLauncher):
     def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
         self._check(run)
         super()._launch_k8s_job_with_args(job_name, args, run)
+        self._watch.add(run.run_id, self._namespace(run), job_name)
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """See how a run's pod is; one that failed says why."""
+        health: CheckRunHealthResult = super().check_run_worker_health(run)
+        if health.status is WorkerStatus.FAILED and (said := self._said_of(run)):
+            return health._replace(msg=f"{health.msg}: {said}")
+        return health
+
+    def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """What is known of a run's pod, in plain words first."""
+        info = super().get_run_worker_debug_info(run, include_container_logs=include_container_logs)
+        said = self._said_of(run)
+        return "\n\n".join(part for part in (said, info) if part) or None
+
+    def dispose(self) -> None:
+        """Let go of what is held."""
+        self._watch.stop()
+        super().dispose()
+
+    def _namespace(self, run: DagsterRun) -> str:
+        return str(self.get_container_context_for_run(run).namespace)
+
+    def _said_of(self, run: DagsterRun) -> str | None:
+        """What keeps a run's pod from running, or ended it; None where nothing is known."""
+        namespace = self._namespace(run)
+        attempt = self._get_resume_attempt_number(run)
+        job = get_job_name_from_run_id(run.run_id, resume_attempt_number=attempt)  # type: ignore[no-untyped-call]
+        observer = Observer(self._api_client, namespace, f"dagster/run-id={run.run_id},{RUN_WORKERS}")
+        try:
+            view = observer.look().get(job)
+            if view is None:
+                return None
+            if view.failed:
+                return how_it_ended(self._api_client, namespace, view, observer)
+            found = trouble(view)
+        except Exception as error:  # noqa: BLE001 -- health is told without it
+            return f"what Kubernetes knows of the run's pod can't be read: {told_by(error)}"
+        return found.sentence if found else None
 
     @property
     def _tenants(self) -> Tenants:

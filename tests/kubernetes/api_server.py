@@ -17,13 +17,15 @@ RESOURCES = {
     "configmaps": ("api/v1", "ConfigMap"),
     "events": ("api/v1", "Event"),
     "jobs": ("apis/batch/v1", "Job"),
+    "limitranges": ("api/v1", "LimitRange"),
     "namespaces": ("api/v1", "Namespace"),
     "pods": ("api/v1", "Pod"),
+    "resourcequotas": ("api/v1", "ResourceQuota"),
     "secrets": ("api/v1", "Secret"),
 }
 _PATH = re.compile(
     r"/(?P<api>api/v1|apis/batch/v1)(/namespaces/(?P<namespace>[^/]+))?"
-    r"/(?P<resource>[a-z]+)(/(?P<name>[^/]+))?(/(?P<part>status|log))?"
+    r"/(?P<resource>[a-z]+)(/(?P<name>[^/]+))?(/(?P<part>status|log|eviction))?"
 )
 _TERM = re.compile(r"(?P<absent>!)?(?P<name>[\w./-]+)(\s*(?P<sign>==?|!=)\s*(?P<value>[\w./-]*))?")
 
@@ -88,7 +90,7 @@ class Request:
         resource: The plural, such as ``jobs``.
         namespace: The namespace; None for all of them, and for namespaces themselves.
         name: The object's name; None for the whole list.
-        part: ``status``, ``log`` or None.
+        part: ``status``, ``log``, ``eviction`` or None.
         query: The address's parameters.
         body: What was sent.
     """

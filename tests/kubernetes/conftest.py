@@ -155,8 +155,18 @@ def instance_settings() -> dict[str, Any]:
 
 
 @pytest.fixture
+def pod_environment() -> dict[str, str]:
+    """What a test module adds to the environment of every pod, by a fixture of the same name."""
+    return {}
+
+
+@pytest.fixture
 def deployment(
-    cluster: Cluster, database: str, instance_settings: dict[str, Any], tmp_path: Path
+    cluster: Cluster,
+    database: str,
+    instance_settings: dict[str, Any],
+    pod_environment: dict[str, str],
+    tmp_path: Path,
 ) -> Iterator[Deployment]:
     """Dagster on the cluster, with nothing in its storage or its store yet. Its Jobs are deleted after the test."""
     home = tmp_path / "home"
@@ -165,7 +175,7 @@ def deployment(
         store = (tmp_path / "store").as_uri()
     else:
         store = f"{_needed('MLREPRO_TEST_STORE').rstrip('/')}/{uuid.uuid4().hex}"
-    settings = deep_merge_dicts(_settings(cluster, home, database, store), instance_settings)
+    settings = deep_merge_dicts(_settings(cluster, home, database, store, pod_environment), instance_settings)
     (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
     with dg.DagsterInstance.from_config(str(home)) as instance:
         deployment = Deployment(instance, cluster, store)
@@ -175,10 +185,11 @@ def deployment(
             deployment.delete_jobs()
 
 
-def _settings(cluster: Cluster, home: Path, database: str, store: str) -> dict[str, Any]:
+def _settings(cluster: Cluster, home: Path, database: str, store: str, environment: dict[str, str]) -> dict[str, Any]:
     variables = {
         "DAGSTER_STEP_DELEGATING_EXECUTOR_SLEEP_SECONDS": "0.2",  # how often a run looks whether it can go on
         "MLREPRO_TEST_STORE": store,
+        **environment,
     }
     given = [*cluster.launcher_config.get("env_vars", []), *(f"{name}={value}" for name, value in variables.items())]
     launcher = {

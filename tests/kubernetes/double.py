@@ -13,12 +13,17 @@ What it does as a cluster does:
 * Deleting a Job orphans its Pods, as batch/v1 does, unless ``propagationPolicy`` says otherwise. What has owner
   references goes with its owner.
 * ``env`` and ``envFrom`` read the ConfigMaps and Secrets that were created through the API.
+* LimitRanges, ResourceQuotas and Pod Security refuse Pods, and not Jobs: the Job controller tries again, and says
+  ``FailedCreate`` each time. The only node takes what fits; images in ``.invalid`` are not found; who uses more memory
+  than its limit is OOMKilled. Pods can be evicted through the API.
 
-What it leaves out: images, volumes, resources, all but a Pod's first container, restarts (``backoffLimit`` counts as
-0, which is what dagster-k8s sets), deadlines, ``PATCH`` and ``PUT``, and ``watch``.
+What it leaves out: volumes, all but a Pod's first container, restarts (``backoffLimit`` counts as 0, which is what
+dagster-k8s sets), ``PATCH`` and ``PUT``, and ``watch``. What only a node of one's own shows - eviction by the kubelet,
+preemption, shutdown - a test asks of the double itself.
 
 The stations of a Job are methods of their own, in the order in which a cluster reaches them: ``_admit`` (the API
-server), ``_control`` (the Job controller makes the Pod), ``_start`` (the node pulls and starts), ``_ended``.
+server), ``_control`` (the Job controller makes the Pod), ``_prepare`` (the scheduler, then the node, until it starts),
+``_start``, ``_ended``.
 """
 
 import base64
@@ -31,6 +36,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +46,13 @@ from typing import Any, Self
 
 import yaml
 
+from tests.kubernetes.admission import (
+    ForbiddenError,
+    apply_defaults,
+    check_limit_ranges,
+    check_quotas,
+    check_security,
+)
 from tests.kubernetes.api_server import (
     RESOURCES,
     ApiError,
@@ -52,6 +65,13 @@ from tests.kubernetes.api_server import (
     not_found,
     qualified,
 )
+from tests.kubernetes.node import Node, PullError, memory_limit, memory_of, pull
+
+LASTING = ("PodScheduled", "DisruptionTarget")
+"""Conditions of a Pod that stay, whatever its container does."""
+
+RETRY = 0.5
+"""Seconds until controller, scheduler and node try again: a cluster takes from one to hundreds."""
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
@@ -79,6 +99,13 @@ class CreatedJob:
     command: list[str]
     env: dict[str, str]
     body: Object
+
+
+def _selectable(item: Object, path: str) -> str:
+    """A field under the name that selectors have for it."""
+    if path == "status.successful":
+        return field(item, "status.succeeded") or "0"
+    return field(item, path)
 
 
 def _now() -> str:
@@ -118,6 +145,7 @@ class KubernetesDouble:
         namespaces: The namespaces that exist from the start.
         environment: What every container finds in its environment, as if the image had set it, besides a ``PATH`` with
             this Python's folder first.
+        node: The only node.
 
     Example:
         ``with KubernetesDouble(tmp_path, namespaces=["team-a"]) as double: double.write_kubeconfig(path, "team-a")``
@@ -129,8 +157,10 @@ class KubernetesDouble:
         *,
         namespaces: Sequence[str] = ("default",),
         environment: Mapping[str, str] | None = None,
+        node: Node | None = None,
     ) -> None:
         self.folder = folder
+        self.node = node or Node()
         self.environment = {
             **{name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
@@ -142,6 +172,7 @@ class KubernetesDouble:
         self._threads: list[threading.Thread] = []
         self._version = 0
         self._closed = False
+        self._out_of_memory: set[str] = set()  # by the Pod's uid
         self.lock = threading.RLock()
         for name in namespaces:
             self._add("namespaces", "", {"metadata": {"name": name}, "status": {"phase": "Active"}})
@@ -197,6 +228,27 @@ class KubernetesDouble:
         with self.lock:
             return [item for (kind, place, _), item in self._objects.items() if (kind, place) == (resource, namespace)]
 
+    def disrupt(self, job: str, *, namespace: str, reason: str, condition: str = "", message: str = "") -> None:
+        """End a Job's Pod as its node does: for want of something, or when it shuts down.
+
+        Args:
+            job: The Job.
+            namespace: Where it is.
+            reason: The Pod's ``status.reason``; empty where the scheduler or the API server would be the one.
+            condition: The reason of the condition ``DisruptionTarget``, where there is one.
+            message: Of both.
+        """
+        process = self.process(job, namespace=namespace)
+        with self.lock:
+            pods = self.objects("pods", namespace)
+            pod = next(pod for pod in pods if pod["metadata"]["labels"].get("job-name") == job)
+            pod["status"] |= {"reason": reason, "message": message} if reason else {}
+            if condition:
+                self._disrupted(pod, condition, message)
+            if reason:
+                self._event(pod, "Warning", reason, message)
+        _kill_group(process)
+
     def write_kubeconfig(self, path: Path, namespace: str) -> None:
         """Write the file with which clients find this double."""
         context = {"cluster": "double", "user": "tester", "namespace": namespace}
@@ -218,6 +270,8 @@ class KubernetesDouble:
         match request.method, name:
             case _ if "watch" in request.query or "follow" in request.query:
                 raise ApiError(405, "MethodNotAllowed", "the double has neither watch nor follow")
+            case "POST", str() if request.part == "eviction":
+                return 201, self._evict(self._find("pods", namespace, name))
             case "POST", None:
                 return 201, self._admit(resource, namespace, request.body)
             case "GET", None:
@@ -253,7 +307,7 @@ class KubernetesDouble:
             if resource == request.resource
             and request.namespace in (None, namespace)
             and matches(labels, item["metadata"]["labels"].get)
-            and matches(fields, lambda path, item=item: field(item, path))  # type: ignore[misc]
+            and matches(fields, lambda path, item=item: _selectable(item, path))  # type: ignore[misc]
         ]
 
     def _log(self, pod: Object, query: Mapping[str, str]) -> str:
@@ -322,50 +376,140 @@ class KubernetesDouble:
         thread.start()
 
     def _control(self, job: Object) -> None:
-        """Make the Job's Pod."""
-        with self.lock:
-            if not self._stored("jobs", job):
-                return
-            name, namespace, uid = (job["metadata"][key] for key in ("name", "namespace", "uid"))
-            template = json.loads(json.dumps(job["spec"]["template"]))
-            metadata = template.get("metadata") or {}
-            labels = {"job-name": name, "controller-uid": uid}
-            labels |= {f"batch.kubernetes.io/{key}": value for key, value in labels.items()}
-            metadata["labels"] = (metadata.get("labels") or {}) | labels
-            metadata["name"] = f"{name[:57]}-{secrets.token_hex(3)[:5]}"
-            metadata["ownerReferences"] = [
-                {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "controller": True}
-            ]
-            pod = self._add("pods", namespace, {"metadata": metadata, "spec": template["spec"]})
-            job["status"] = {"startTime": _now(), "active": 1, "ready": 0}
-            self._touch(job)
-            self._event(job, "Normal", "SuccessfulCreate", f"Created pod: {metadata['name']}")
+        """Make the Job's Pod, as soon as it is let in."""
+        while True:
+            with self.lock:
+                if not self._stored("jobs", job) or self._closed:
+                    return
+                pod = self._pod_of(job)
+                try:
+                    self._let_in(pod)
+                except ForbiddenError as error:
+                    told = f'Error creating: pods "{pod["metadata"]["name"]}" is forbidden: {error}'
+                    job["status"].setdefault("startTime", _now())
+                    self._event(job, "Warning", "FailedCreate", told)
+                else:
+                    namespace = job["metadata"]["namespace"]
+                    pod = self._add("pods", namespace, pod)
+                    job["status"] = {"startTime": job["status"].get("startTime") or _now(), "active": 1, "ready": 0}
+                    self._touch(job)
+                    self._event(job, "Normal", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
+                    break
+            time.sleep(RETRY)
         self._run(pod)
 
+    def _pod_of(self, job: Object) -> Object:
+        name, uid = (job["metadata"][key] for key in ("name", "uid"))
+        template: Object = json.loads(json.dumps(job["spec"]["template"]))
+        metadata = template.get("metadata") or {}
+        labels = {"job-name": name, "controller-uid": uid}
+        labels |= {f"batch.kubernetes.io/{key}": value for key, value in labels.items()}
+        metadata["labels"] = (metadata.get("labels") or {}) | labels
+        metadata["name"] = f"{name[:57]}-{secrets.token_hex(3)[:5]}"
+        metadata["namespace"] = job["metadata"]["namespace"]
+        metadata["ownerReferences"] = [
+            {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "controller": True}
+        ]
+        return {"metadata": metadata, "spec": template["spec"]}
+
+    def _let_in(self, pod: Object) -> None:
+        namespace = pod["metadata"]["namespace"]
+        ranges = self.objects("limitranges", namespace)
+        apply_defaults(pod, ranges)
+        check_limit_ranges(pod, ranges)
+        check_security(pod, self._find("namespaces", "", namespace)["metadata"]["labels"])
+        check_quotas(pod, self.objects("resourcequotas", namespace), self._alive(self.objects("pods", namespace)))
+
+    @staticmethod
+    def _alive(pods: list[Object]) -> list[Object]:
+        return [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")]
+
     def _run(self, pod: Object) -> None:
-        """Be the node of a Pod, from its start to its end."""
-        with self.lock:
-            if not self._stored("pods", pod) or self._closed:
-                return
-            pod["status"]["startTime"] = _now()
+        """Be the scheduler and the node of a Pod, from its start to its end."""
+        process = self._prepare(pod)
+        if process is None:
+            return
+        limit = memory_limit(pod)
+        while True:
             try:
-                process = self._start(pod)
-            except ContainerConfigError as error:
-                self._event(pod, "Warning", "Failed", f"Error: {error}")
-                waiting = {"reason": "CreateContainerConfigError", "message": str(error)}
-                self._report(pod, "Pending", {"waiting": waiting})
-                return
-            except OSError as error:
-                self._event(pod, "Warning", "Failed", f"Error: {error}")
-                self._ended(pod, 128, "StartError", str(error))
-                return
-            self._event(pod, "Normal", "Started", "Started container")
-            self._report(pod, "Running", {"running": {"startedAt": _now()}})
-        code = process.wait()
+                code = process.wait(0.1)
+                break
+            except subprocess.TimeoutExpired:
+                if limit is not None and memory_of(process.pid) > limit:
+                    self._out_of_memory.add(pod["metadata"]["uid"])
+                    _kill_group(process)
+                with self.lock:
+                    self._end_late_job_of(pod)
         _kill_group(process)
         with self.lock:
+            reason = "Error" if code else "Completed"
+            if pod["metadata"]["uid"] in self._out_of_memory:
+                reason = "OOMKilled"
             # as a shell does, Kubernetes reports the signal n as 128 + n
-            self._ended(pod, code if code >= 0 else 128 - code, "Error" if code else "Completed", None)
+            self._ended(pod, code if code >= 0 else 128 - code, reason, None)
+
+    def _prepare(self, pod: Object) -> subprocess.Popen[bytes] | None:
+        """Start a Pod's process, as soon as there is a place and all that it needs; None if the Pod is gone before."""
+        said = ""
+        while True:
+            with self.lock:
+                if not self._stored("pods", pod) or self._closed:
+                    return None
+                others = [other for other in self._bound() if other is not pod]
+                if "nodeName" not in pod["spec"] and (why := self.node.refuses(pod, others)):
+                    self._unscheduled(pod, why, told=said)
+                    said = why
+                else:
+                    pod["spec"]["nodeName"] = "node"
+                    if "startTime" not in pod["status"]:
+                        pod["status"]["startTime"] = _now()
+                        scheduled = {"type": "PodScheduled", "status": "True"}
+                        pod["status"]["conditions"] = [scheduled]
+                    try:
+                        pull(pod["spec"]["containers"][0].get("image") or "")
+                        process = self._start(pod)
+                    except PullError as error:
+                        self._not_pulled(pod, error, again=said == error.reason)
+                        said = "" if said else error.reason
+                    except ContainerConfigError as error:
+                        if said != str(error):
+                            self._event(pod, "Warning", "Failed", f"Error: {error}")
+                        said = str(error)
+                        waiting = {"reason": "CreateContainerConfigError", "message": said}
+                        self._report(pod, "Pending", {"waiting": waiting})
+                    except OSError as error:
+                        self._event(pod, "Warning", "Failed", f"Error: {error}")
+                        self._ended(pod, 128, "StartError", str(error))
+                        return None
+                    else:
+                        self._event(pod, "Normal", "Started", "Started container")
+                        self._report(pod, "Running", {"running": {"startedAt": _now()}})
+                        return process
+            time.sleep(RETRY)
+
+    def _bound(self) -> list[Object]:
+        pods = [item for (resource, _, _), item in self._objects.items() if resource == "pods"]
+        return [pod for pod in self._alive(pods) if "nodeName" in pod["spec"]]
+
+    def _unscheduled(self, pod: Object, why: str, *, told: str) -> None:
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+        pod["status"]["conditions"] = [condition]
+        self._touch(pod)
+        if why != told:
+            self._event(pod, "Warning", "FailedScheduling", why)
+
+    def _not_pulled(self, pod: Object, error: PullError, *, again: bool) -> None:
+        image = pod["spec"]["containers"][0].get("image") or ""
+        if error.reason == "InvalidImageName":
+            self._event(pod, "Warning", "InspectFailed", error.message)
+            waiting = {"reason": error.reason, "message": error.message}
+        elif again:
+            self._event(pod, "Normal", "BackOff", f'Back-off pulling image "{image}"')
+            waiting = {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'}
+        else:
+            self._event(pod, "Warning", "Failed", f'Failed to pull image "{image}": {error.message}')
+            waiting = {"reason": error.reason, "message": error.message}
+        self._report(pod, "Pending", {"waiting": waiting})
 
     def _start(self, pod: Object) -> subprocess.Popen[bytes]:
         uid, container = pod["metadata"]["uid"], pod["spec"]["containers"][0]
@@ -413,7 +557,7 @@ class KubernetesDouble:
         if item is None:
             if reference.get("optional"):
                 return {}
-            raise ContainerConfigError(f"{resource[:-1]} {reference['name']!r} not found")
+            raise ContainerConfigError(f'{resource[:-1]} "{reference["name"]}" not found')
         data: dict[str, str] = item.get("data") or {}
         if resource == "secrets":
             return {key: base64.b64decode(value).decode() for key, value in data.items()}
@@ -434,7 +578,14 @@ class KubernetesDouble:
             "name": container["name"], "image": container.get("image", ""), "imageID": "", "restartCount": 0,
             "ready": running, "started": running, "state": state, "lastState": {},
         }  # fmt: skip
-        conditions = [{"type": "Ready", "status": str(running), "lastTransitionTime": _now()}]
+        conditions = [
+            *(
+                kept
+                for kept in pod["status"].get("conditions") or []
+                if kept["type"] in ("PodScheduled", "DisruptionTarget")
+            ),
+            {"type": "Ready", "status": str(running), "lastTransitionTime": _now()},
+        ]
         pod["status"] |= {"phase": phase, "conditions": conditions, "containerStatuses": [status]}
         self._touch(pod)
         job = self._job_of(pod)
@@ -446,6 +597,24 @@ class KubernetesDouble:
         owners = {owner["uid"] for owner in pod["metadata"].get("ownerReferences") or []}
         jobs = (item for (resource, _, _), item in self._objects.items() if resource == "jobs")
         return next((job for job in jobs if job["metadata"]["uid"] in owners), None)
+
+    def _end_late_job_of(self, pod: Object) -> None:
+        """A Job that is active for too long fails, and its Pod is deleted."""
+        job = self._job_of(pod)
+        seconds = job and job["spec"].get("activeDeadlineSeconds")
+        if job is None or not seconds or not job["status"].get("active"):
+            return
+        if (datetime.now(UTC) - datetime.fromisoformat(job["status"]["startTime"])).total_seconds() < seconds:
+            return
+        reason, message = "DeadlineExceeded", "Job was active longer than specified deadline"
+        conditions = [
+            {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": _now()}
+            for kind in ("FailureTarget", "Failed")
+        ]
+        job["status"] = {"startTime": job["status"]["startTime"], "ready": 0, "failed": 1, "conditions": conditions}
+        self._touch(job)
+        self._event(job, "Warning", reason, message)
+        self._delete("pods", pod, **_delete_options("pods", pod, {}))
 
     def _finish_job_of(self, pod: Object) -> None:
         job = self._job_of(pod)
@@ -485,6 +654,16 @@ class KubernetesDouble:
         self._add("events", about["namespace"], event)
 
     # --- how they go
+
+    def _disrupted(self, pod: Object, reason: str, message: str) -> None:
+        condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
+        pod["status"]["conditions"] = [*(pod["status"].get("conditions") or []), condition]
+        self._touch(pod)
+
+    def _evict(self, pod: Object) -> Object:
+        self._disrupted(pod, "EvictionByEvictionAPI", "Eviction API: evicting")
+        self._delete("pods", pod, **_delete_options("pods", pod, {}))
+        return {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "code": 201}
 
     def _delete(self, resource: str, item: Object, *, policy: str, grace: float) -> None:
         metadata = item["metadata"]

@@ -7,7 +7,9 @@ from typing import Final
 from mlrepro.execution.pods.trouble import Patience, Trouble
 from mlrepro.quantities import amount
 
-_BEFORE: Final = re.compile(r'^(?:Error creating: )?(?:\S+ "[^"]*" is forbidden: )?')
+_BEFORE: Final = re.compile(
+    r'^(?:\(combined from similar events\): )?(?:Error creating: )?(?:\S+ "[^"]*" is forbidden: )?'
+)
 _QUOTA: Final = re.compile(r"exceeded quota: (\S+), requested: (\S+), used: (\S+), limited: (\S+)")
 _UNSAID: Final = re.compile(r"failed quota: (\S+): must specify (.+)")
 _MOST: Final = re.compile(

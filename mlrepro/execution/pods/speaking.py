@@ -1,6 +1,5 @@
 """A step handler around dagster-k8s' own that says what keeps a step's pod from running, and does not wait for ever."""
 
-import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -15,6 +14,7 @@ from urllib3.exceptions import HTTPError
 from mlrepro.execution.pods.answers import told_by
 from mlrepro.execution.pods.diagnosis import View, trouble
 from mlrepro.execution.pods.endings import ending
+from mlrepro.execution.pods.last_lines import last_lines
 from mlrepro.execution.pods.observing import Observer
 from mlrepro.execution.pods.outage import Outage
 from mlrepro.execution.pods.steps import PodStep
@@ -24,8 +24,6 @@ from mlrepro.execution.pods.waits import Wait
 _CONFLICT: Final = 409
 _SILENT: Final = 60.0
 """Seconds after its pod has ended well that the end of a step may take to get into the run's log."""
-
-_LAST_LINES: Final = 10
 
 _AWAY: Final = (HTTPError, DagsterK8sAPIRetryLimitExceeded, ApiException, ValueError)
 """The API can't be reached, does not answer, or answers nonsense."""
@@ -159,6 +157,8 @@ class SpeakingStepHandler(StepHandler):
         step.fail(why)
 
     def _ended(self, step: PodStep, view: View) -> CheckStepHealthResult:
+        if step.ended:
+            return CheckStepHealthResult.healthy()
         pod = view.pod or self._pods.get(step.job)
         found = ending(view.job, pod, self._observers[step.namespace].events_of(view) if view.pod is None else ())
         started = step.started
@@ -176,8 +176,8 @@ class SpeakingStepHandler(StepHandler):
                     pass
             return CheckStepHealthResult.healthy()
         why = found.sentence + (f" ({restarts} times before)" if found.disrupted and restarts else "")
-        if found.reason not in ("OOMKilled", "Evicted", "DeadlineExceeded") and not found.disrupted:
-            why += self._last_lines(step, pod)
+        if not found.told_in_full:
+            why += last_lines(self.inner._api_client, step.namespace, pod)
         if started:
             return CheckStepHealthResult.unhealthy(why)
         self._over.add(step.job)
@@ -206,17 +206,6 @@ class SpeakingStepHandler(StepHandler):
         elif there != uid:
             del self._to_launch[step.job]  # it was made, only the answer was lost
         return CheckStepHealthResult.healthy()
-
-    def _last_lines(self, step: PodStep, pod: Json | None) -> str:
-        if pod is None:
-            return ""
-        with contextlib.suppress(*_AWAY):
-            answer = self.inner._api_client.core_api.read_namespaced_pod_log(
-                pod["metadata"]["name"], step.namespace, tail_lines=_LAST_LINES, _preload_content=False
-            )
-            if lines := answer.data.decode(errors="replace").strip():
-                return f". It wrote last:\n{lines}"
-        return ""
 
 
 def _bound(seconds: float) -> str:

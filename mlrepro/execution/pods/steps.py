@@ -1,6 +1,6 @@
 """A step as its handler knows it: its Job, its namespace, and what the run's log says of it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
@@ -9,6 +9,10 @@ from dagster_shared.error import SerializableErrorInfo
 
 if TYPE_CHECKING:
     from dagster_k8s.executor import K8sStepHandler
+
+
+_STARTS: Final = {DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED}
+_ENDS: Final = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY}
 
 
 class PodStep:
@@ -46,12 +50,20 @@ class PodStep:
 
         Dagster lets nobody retry a step that never started, nor start one that did.
         """
+        return self._told(_STARTS) > self._attempts
+
+    @property
+    def ended(self) -> bool:
+        """Whether this attempt has told the run of its end, be it that the executor has not read it yet."""
+        return self._told(_ENDS) > self._attempts
+
+    @property
+    def _attempts(self) -> int:
         known = self.context.execute_step_args.known_state
-        attempts = known.get_retry_state().get_attempt_count(self.key) if known else 0
-        starts = self.context.instance.all_logs(
-            self.run_id, of_type={DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED}
-        )
-        return sum(entry.step_key == self.key for entry in starts) > attempts
+        return int(known.get_retry_state().get_attempt_count(self.key)) if known else 0
+
+    def _told(self, types: set[DagsterEventType]) -> int:
+        return sum(entry.step_key == self.key for entry in self.context.instance.all_logs(self.run_id, of_type=types))
 
     @property
     def _step_context(self) -> Any:

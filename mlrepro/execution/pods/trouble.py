@@ -53,6 +53,11 @@ class Ending:
     sentence: str
     disrupted: bool = False
 
+    @property
+    def told_in_full(self) -> bool:
+        """Whether the sentence says all; else what the pod wrote last may say more."""
+        return self.disrupted or self.reason in ("OOMKilled", "Evicted", "DeadlineExceeded", "PodGone")
+
 
 _WAIT: Final = "MLREPRO_POD_WAIT_SECONDS"
 _SHORT: Final = "MLREPRO_POD_SHORT_WAIT_SECONDS"

@@ -78,7 +78,7 @@ def _image(pod: Json, status: Json) -> str:
 def _answer(message: str, events: Sequence[Json]) -> str:
     """What the registry said; a pod that waits for its next try says only that it does."""
     told = [event.get("message") or "" for event in events if event.get("reason") == "Failed"]
-    pulled = [text for text in told if text.startswith("Failed to pull image")]
+    pulled = [text for text in told if "Failed to pull image" in text]
     full = next(reversed(pulled), "") or message
     for pattern, meaning in _ANSWERS:
         if pattern.search(full):

@@ -208,8 +208,8 @@ SCHEDULING = {
         (
             "0/5 nodes are available: 1 Insufficient memory, 1 node(s) had untolerated taint"
             " {node-role.kubernetes.io/control-plane: }, 3 node(s) didn't match Pod's node affinity/selector."
-            " preemption: 0/5 nodes are available: 1 No preemption victims found for incoming pod, 4 Preemption is not helpful for"
-            " scheduling."
+            " preemption: 0/5 nodes are available: 1 No preemption victims found for incoming pod, 4"
+            " Preemption is not helpful for scheduling."
         ),
         (
             "no node can take the pod (0/5 nodes are available): 1 has less than 16Gi memory free; 1 has the taint"
