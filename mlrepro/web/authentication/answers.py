@@ -6,6 +6,9 @@ from typing import Final
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+UNAVAILABLE: Final = "who asks can't be checked at the moment; the log of the webserver says why"
+"""What strangers are told of a file or a provider that is away."""
+
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "

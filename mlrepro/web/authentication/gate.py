@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlrepro.errors import ForeignRequestError, IdentityUnavailableError, NotAuthenticatedError
 from mlrepro.tenancy.identity import Identity
 from mlrepro.tenancy.tenants_file import TenantsFile
-from mlrepro.web.authentication.answers import answer, wants_page
+from mlrepro.web.authentication.answers import UNAVAILABLE, answer, wants_page
 from mlrepro.web.authentication.authenticator import EXPIRES_KEY, IDENTITY_KEY, READ_ONLY_KEY, Authenticator
 from mlrepro.web.authentication.ending import run_until
 from mlrepro.web.authentication.login import Login
@@ -38,9 +38,12 @@ _logger = logging.getLogger("mlrepro")
 
 
 class _Refused(Exception):  # noqa: N818 -- an answer, not a mistake
-    def __init__(self, status: int, title: str, text: str, challenge: str = "", *, login: bool = False) -> None:
+    def __init__(
+        self, status: int, title: str, text: str, challenge: str = "", *, login: bool = False, reason: str = ""
+    ) -> None:
         super().__init__(text)
         self.status, self.title, self.text, self.challenge, self.login = status, title, text, challenge, login
+        self.reason = reason or text
 
 
 class Gate:
@@ -133,7 +136,7 @@ class Gate:
             ended = isinstance(error, SessionEndedError)
             raise _Refused(401, "Not logged in", str(error), 'Bearer error="invalid_token"', login=ended) from error
         except IdentityUnavailableError as error:
-            raise _Refused(503, "Try again later", str(error)) from error
+            raise _Refused(503, "Try again later", UNAVAILABLE, reason=str(error)) from error
         except ForeignRequestError as error:
             raise _Refused(403, "Refused", str(error)) from error
         if not self._tenants.tenants.roles(identity.user, identity.groups):
@@ -171,7 +174,7 @@ class Gate:
         client = connection.client.host if connection.client else "an unknown address"
         what = scope.get("method", "websocket")
         invited = refused.login and self._login is not None and wants_page(connection)
-        told = f"refused {what} {scope['path'][:200]!r} from {client}: {refused.status}, {refused.text}"
+        told = f"refused {what} {scope['path'][:200]!r} from {client}: {refused.status}, {refused.reason}"
         _logger.log(logging.INFO if invited else logging.WARNING, told)
         if scope["type"] == "websocket":
             code = NOT_AUTHENTICATED if refused.status == 401 else NO_ROLE if refused.status == 403 else TRY_LATER

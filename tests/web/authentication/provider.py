@@ -89,6 +89,7 @@ class Provider:
     id_token: dict[str, Any] = field(default_factory=dict)
     thin: bool = False
     sends_issuer: str | None = None
+    answers_instead: dict[str, Response] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     secrets: list[str] = field(default_factory=list)
 
@@ -153,6 +154,8 @@ class Provider:
         return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(back)}", 302)
 
     async def _token(self, request: Request) -> Response:
+        if "token" in self.answers_instead:
+            return self.answers_instead["token"]
         form = dict(parse_qsl((await request.body()).decode()))
         basic = base64.b64encode(f"{CLIENT}:{CLIENT_SECRET}".encode()).decode()
         if "client_secret_basic" in self.discovery.get(
@@ -180,6 +183,8 @@ class Provider:
         return JSONResponse({**tokens, "token_type": "Bearer", "expires_in": 300})
 
     async def _userinfo(self, request: Request) -> Response:
+        if "userinfo" in self.answers_instead:
+            return self.answers_instead["userinfo"]
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         return JSONResponse(self.user) if given in self.secrets else PlainTextResponse("who?", 401)
 

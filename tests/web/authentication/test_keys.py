@@ -97,7 +97,8 @@ def test_while_the_provider_is_away_known_keys_go_on_to_count_for_an_hour(
     clock.pass_by(remembering.STALE)
     answer = site.get("/", headers=bearer(provider.token()))
     assert answer.status_code == 503
-    assert "answers 503" in answer.text
+    assert provider.url not in answer.text, "strangers learn nothing"
+    assert "answers 503" in caplog.records[-1].message
     provider.down = False
     clock.pass_by(remembering.PAUSE + 1)
     assert status(site, provider.token()) == 200, "back as soon as the provider is"

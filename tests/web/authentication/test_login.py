@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import Response
 from starlette.testclient import TestClient
 
 from mlrepro.errors import TenantsError
@@ -278,6 +279,29 @@ def test_a_wrong_client_secret(tmp_path: Path, provider: Provider, monkeypatch: 
     monkeypatch.setenv("CLIENT_SECRET", "wrong")
     answer = log_in(client(tenants_file(tmp_path, oidc(provider))))
     assert "did not take the code: invalid_client" in answer.text
+
+
+@pytest.mark.parametrize("where", ["token", "userinfo"])
+@pytest.mark.parametrize(
+    "answer",
+    ["", "null", "7", "[]", "{}", '"text"', "<html>", "[" * 5000, '{"id_token": 7}', '{"id_token": "x", "error": 7}'],
+)
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_provider_that_answers_nonsense(
+    site: TestClient, provider: Provider, where: str, answer: str, status: int
+) -> None:
+    provider.thin = True
+    provider.answers_instead = {where: Response(answer, status, media_type="application/json")}
+    done = log_in(site)
+    assert done.status_code in {401, 503}
+    assert COOKIE not in site.cookies
+
+
+def test_logins_that_are_begun_and_left_do_not_pile_up(site: TestClient) -> None:
+    for _ in range(30):
+        back = begin(site)
+    assert len(site.cookies) <= 8
+    assert site.get(back).status_code == 303
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

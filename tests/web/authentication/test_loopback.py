@@ -105,6 +105,11 @@ def test_other_pages_in_the_browser_of_this_machine_change_nothing(tenants: Tena
         assert site(tenants).post("/graphql", headers={**sent, "Origin": origin}).status_code == status
 
 
+@pytest.mark.parametrize("name", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"])
+def test_what_a_proxy_of_this_machine_passes_on_is_refused(tenants: TenantsFile, name: str) -> None:
+    assert site(tenants).get("/", headers={name: "127.0.0.1"}).status_code == 401
+
+
 @pytest.mark.parametrize("address", ["10.0.0.9", "::ffff:10.0.0.9", "fe80::1", "unknown"])
 def test_nobody_comes_in_through_a_proxy_of_this_machine(tenants: TenantsFile, address: str) -> None:
     assert site(tenants, address=address).get("/").status_code == 401
