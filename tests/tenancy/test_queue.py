@@ -182,3 +182,11 @@ def test_runs_that_wait_for_a_pool_keep_nobody_from_the_places(line: Line) -> No
 
 def test_what_the_thread_is_called() -> None:
     assert f"dagster-daemon-{QueuedRunCoordinatorDaemon.daemon_type()}" == DAEMON_THREAD
+
+
+def test_a_run_that_was_written_past_the_coordinator_starts_as_the_docs_warn(line: Line) -> None:
+    # docs/tenants.md, "Shared or isolated": when this is no longer so, the page can say so
+    run = line.firm.run(line.firm.create("a", {"dagster/user": "root"}))
+    line.firm.instance.report_dagster_event(dg.DagsterEvent.job_enqueue(run), run_id=run.run_id)
+    assert line.round() == [run.run_id]
+    assert "mlrepro/tenant" not in line.firm.run(run.run_id).tags
