@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES, RunsFilter
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
@@ -81,6 +82,18 @@ def test_a_long_queue_keeps_nobody_else_waiting(line: Line) -> None:
     assert line.tenants(line.round()) == {"b": 1}, "the place that is left"
     line.end(*first[:2])
     assert line.tenants(line.round()) == {"b": 1, "a": 1}, "two each from then on"
+
+
+def test_a_queue_of_many_pages_neither(line: Line) -> None:
+    # Dagster asks for the limits again for each page
+    line.daemon = QueuedRunCoordinatorDaemon(interval_seconds=5, page_size=2)
+    first = line.queue("a", 12)
+    assert set(line.round()) == set(first[:3])
+    line.queue("b", 3)
+    line.end(first[0])
+    assert line.tenants(line.round()) == {"b": 2}, "the place that was left, and the next one"
+    line.end(*first[1:3])
+    assert line.tenants(line.round()) == {"a": 2}
 
 
 def test_within_a_tenant_by_priority_then_by_age_and_nobody_passes(line: Line) -> None:
@@ -175,6 +188,7 @@ def test_runs_that_wait_for_a_pool_keep_nobody_from_the_places(line: Line) -> No
     free = line.queue("a", 1)
     line.queue("b", 5)
     assert line.tenants(line.round()) == {"b": 2}, "two places are kept for a, whose runs can't start"
+    assert line.round() == []
     found = line.round()
     assert line.tenants(found) == {"a": 1, "b": 1}, "both are taken: a does not need more, b is at its limit"
     assert set(free) < set(found), "and what stands behind those that can't start does"
