@@ -58,6 +58,7 @@ class TenantRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
         self._most = max_concurrent_runs
         self._opened: TenantsFile | None = None
         self._shares = FairShares()
+        self._round: dict[str, int] | None = None
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -102,8 +103,16 @@ class TenantRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
             # before the run is reported as failed: it would be tried again, as a run that was allowed
             self._instance.add_run_tags(run.run_id, told | {MAX_RETRIES_TAG: "0", REFUSED_TAG: "true"})
             raise
+        if REFUSED_TAG in run.tags:  # of the run that this one goes on from
+            told[REFUSED_TAG] = "false"
         self._instance.add_run_tags(run.run_id, told | _within_bounds(run))
         return super().submit_run(context)
+
+    @property
+    def dequeue_use_threads(self) -> bool:
+        """Whether runs are started in threads. The daemon asks once a round, after it has chosen what to start."""
+        self._round = None
+        return super().dequeue_use_threads
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """How many runs may run at once.
@@ -132,7 +141,9 @@ class TenantRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
                     "concurrency.runs.tag_concurrency_limits in dagster.yaml would replace the tenants' limits:"
                     " move it to run_coordinator.config.tag_concurrency_limits"
                 )
-            limits |= self._caps(limits, most)
+            if self._round is None:  # Dagster asks several times in a round, for each hundred runs in the queue
+                self._round = self._caps(limits, most)
+            limits |= self._round
         each = [{"key": TENANT_TAG, "value": name, "limit": limit} for name, limit in sorted(limits.items())]
         return configured._replace(
             max_concurrent_runs=most, tag_concurrency_limits=[*each, *configured.tag_concurrency_limits]

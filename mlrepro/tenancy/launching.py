@@ -108,7 +108,7 @@ def _earlier(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[dg.Dagste
 
 
 def _was_allowed(run: dg.DagsterRun) -> bool:
-    return REFUSED_TAG not in run.tags and run.status is not dg.DagsterRunStatus.NOT_STARTED
+    return run.tags.get(REFUSED_TAG) != "true" and run.status is not dg.DagsterRunStatus.NOT_STARTED
 
 
 def _check_earlier(earlier: Iterable[dg.DagsterRun], tenant: str, tenants: Tenants) -> None:

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+_LONGEST_PAUSE: Final = 32
+"""Rounds."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,10 @@ class FairShares:
     Each place goes to the tenant with the fewest runs, and of several to the one that was served longest ago. How many
     runs a tenant has queued, and when, does not matter.
 
-    A tenant that was given a place and started nothing is **held up** by something that only Dagster knows: a pool that
-    is full, a code server that does not answer. Until one of its runs leaves the queue its share goes to the others,
-    and it may start as many as its limit allows: what stands in front may be just what can't start.
+    A tenant that was given places twice and started nothing is **held up** by something that only Dagster knows: a pool
+    that is full, a code server that does not answer. For some rounds its share goes to the others, and it may start as
+    many as its limit allows, as what stands in front may be just what can't start. Then it has its share again, and
+    after each time in vain it waits for twice as many rounds. Once one of its runs leaves the queue, all is forgotten.
 
     Example:
         >>> queues = {"a": Queue(4, frozenset(range(200)), 8), "b": Queue(0, frozenset({200, 201}), 8)}
@@ -43,8 +48,10 @@ class FairShares:
     def __init__(self) -> None:
         self._turn = 0
         self._served: dict[str, int] = {}
-        self._watched: dict[str, frozenset[int]] = {}  # who was given a place or is held up: what was waiting then
-        self._held_up: set[str] = set()
+        self._given: dict[str, None] = {}  # who was given a place, in the order of the turns
+        self._waited: dict[str, frozenset[int]] = {}
+        self._vain: dict[str, int] = {}
+        self._pause: dict[str, int] = {}
 
     def caps(self, queues: Mapping[str, Queue], free: int) -> dict[str, int]:
         """How many runs each tenant may have once this round's have started.
@@ -55,8 +62,8 @@ class FairShares:
         """
         self._look_back(queues)
         granted = dict.fromkeys(queues, 0)
-        self._watched = {name: queues[name].waiting for name in self._held_up}
-        open_ = {name for name, queue in queues.items() if queue.startable and name not in self._held_up}
+        held_up = {name for name in queues if self._pause.get(name)}
+        open_ = {name for name, queue in queues.items() if queue.startable and name not in held_up}
         oldest = {name: min(queues[name].waiting) for name in open_}
 
         def rank(name: str) -> tuple[int, int, int]:
@@ -67,21 +74,31 @@ class FairShares:
                 break
             name = min(open_, key=rank)
             granted[name] += 1
-            self._watched.pop(name, None)
-            self._watched[name] = queues[name].waiting  # in the order of the turns
+            self._given.pop(name, None)
+            self._given[name] = None
             if granted[name] == queues[name].startable:
                 open_.remove(name)
+        self._waited = {name: queue.waiting for name, queue in queues.items()}
         return {
-            name: queue.limit if name in self._held_up else min(queue.limit, queue.running + granted[name])
+            name: queue.limit if name in held_up else min(queue.limit, queue.running + granted[name])
             for name, queue in queues.items()
         }
 
     def _look_back(self, queues: Mapping[str, Queue]) -> None:
-        for name, waited in self._watched.items():
+        """What became of the last round."""
+        for name in [*self._given, *self._pause]:
             waiting = queues[name].waiting if name in queues else frozenset[int]()
-            if waited - waiting:
+            if self._waited[name] - waiting:
                 self._turn += 1
                 self._served[name] = self._turn
-                self._held_up.discard(name)
-            else:
-                self._held_up.add(name)
+                self._vain.pop(name, None)
+                self._pause.pop(name, None)
+            elif name in self._given:
+                self._vain[name] = self._vain.get(name, 0) + 1
+                if self._vain[name] > 1:
+                    self._pause[name] = min(_LONGEST_PAUSE, 2 ** (self._vain[name] - 2))
+            elif name in self._pause:
+                self._pause[name] -= 1
+                if not self._pause[name]:
+                    del self._pause[name]
+        self._given = {}

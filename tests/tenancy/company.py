@@ -67,6 +67,7 @@ class Company:
     """Dagster with three code locations: a and b are tenants' of these names, c is nobody's."""
 
     def __init__(self, home: Path, instance: dg.DagsterInstance, process: WorkspaceProcessContext) -> None:
+        self.home = home
         self.file = home / "tenants.yaml"
         self.instance = instance
         self.process = process
@@ -137,7 +138,13 @@ def company(
     folder: Path, config: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
 ) -> Iterator[Company]:
     """Start it in an empty folder."""
-    home = dagster_home(folder / "home")
+    own_storage = "storage" in (settings or {})
+    home = folder / "home"
+    if own_storage:
+        home.mkdir()
+        (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    else:
+        dagster_home(home)
     file = home / "tenants.yaml"
     file.write_text(TENANTS)
     coordinator = {

@@ -214,6 +214,14 @@ class TestWhoMay:
         with pytest.raises(LaunchRefusedError, match="may not be given"):
             firm.submit(again, firm.by("ana"))
 
+    def test_what_was_refused_can_be_launched_again_by_who_may(self, firm: Company) -> None:
+        first = firm.create("a")
+        with pytest.raises(LaunchRefusedError):
+            firm.submit(first, firm.by("eve"))
+        again = firm.create("a", dict(firm.run(first).tags), parent_run_id=first, root_run_id=first)
+        tags = firm.submit(again, firm.by("ana"))
+        assert (tags["dagster/user"], tags["mlrepro/refused"]) == ("ana", "false")
+
     def test_what_was_never_submitted_neither(self, firm: Company) -> None:
         tags = {"dagster-k8s/config": "{}"}
         first = firm.create("a", tags)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES, RunsFilter
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
@@ -81,6 +82,26 @@ def test_a_long_queue_keeps_nobody_else_waiting(line: Line) -> None:
     assert line.tenants(line.round()) == {"b": 1}, "the place that is left"
     line.end(*first[:2])
     assert line.tenants(line.round()) == {"b": 1, "a": 1}, "two each from then on"
+
+
+def test_a_round_has_one_answer_however_often_dagster_asks(line: Line) -> None:
+    # it asks again for each page of the queue, and a second answer would count as a round in which nobody started
+    first = line.queue("a", 4)
+    line.round()
+    line.queue("b", 3)
+    answers: list[dict[str, int]] = []
+
+    def ask() -> None:
+        answers.append(line.shown())
+        line.end(first[0])
+        answers.append(line.shown())
+        assert not line.firm.instance.run_coordinator.dequeue_use_threads
+        answers.append(line.shown())
+
+    thread = threading.Thread(target=ask, name=DAEMON_THREAD)
+    thread.start()
+    thread.join()
+    assert answers == [{"a": 3, "b": 1}, {"a": 3, "b": 1}, {"a": 2, "b": 2}]
 
 
 def test_within_a_tenant_by_priority_then_by_age_and_nobody_passes(line: Line) -> None:
@@ -175,6 +196,7 @@ def test_runs_that_wait_for_a_pool_keep_nobody_from_the_places(line: Line) -> No
     free = line.queue("a", 1)
     line.queue("b", 5)
     assert line.tenants(line.round()) == {"b": 2}, "two places are kept for a, whose runs can't start"
+    assert line.round() == []
     found = line.round()
     assert line.tenants(found) == {"a": 1, "b": 1}, "both are taken: a does not need more, b is at its limit"
     assert set(free) < set(found), "and what stands behind those that can't start does"
@@ -182,3 +204,11 @@ def test_runs_that_wait_for_a_pool_keep_nobody_from_the_places(line: Line) -> No
 
 def test_what_the_thread_is_called() -> None:
     assert f"dagster-daemon-{QueuedRunCoordinatorDaemon.daemon_type()}" == DAEMON_THREAD
+
+
+def test_a_run_that_was_written_past_the_coordinator_starts_as_the_docs_warn(line: Line) -> None:
+    # docs/tenants.md, "Shared or isolated": when this is no longer so, the page can say so
+    run = line.firm.run(line.firm.create("a", {"dagster/user": "root"}))
+    line.firm.instance.report_dagster_event(dg.DagsterEvent.job_enqueue(run), run_id=run.run_id)
+    assert line.round() == [run.run_id]
+    assert "mlrepro/tenant" not in line.firm.run(run.run_id).tags
