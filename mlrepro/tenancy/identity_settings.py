@@ -14,7 +14,7 @@ from mlrepro.tenancy import durations
 from mlrepro.tenancy.fields import Part
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ORIGIN: Final = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _CLAIM: Final = re.compile(r"[^\s.]+(\.[^\s.]+)*|https?://\S+")
 _LONGEST_SESSION: Final = 7 * 86400
@@ -28,8 +28,18 @@ def _header(name: str) -> str:
 
 def _variable(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
-        raise ValueError(f"{name[:20]!r} is no name of an environment variable: the secret itself never stands here")
+        # it may be the secret, so it is not shown
+        raise ValueError(
+            "is no name of an environment variable, such as OIDC_SECRET: the secret itself never stands here"
+        )
     return name
+
+
+def _no_secret(value: object) -> object:
+    if isinstance(value, str | int | float | list):
+        told = "the secret itself never stands here: write {env: NAME} or {file: PATH}"
+        raise ValueError(told)  # noqa: TRY004 -- pydantic takes no other
+    return value
 
 
 def _claim(name: str) -> str:
@@ -51,8 +61,10 @@ def _trusted(url: str) -> str:
         _ = parts.port
     except ValueError as error:
         raise ValueError(f"{url!r} is no URL: {error}") from error
-    if parts.username or parts.password or parts.fragment or parts.query or not parts.hostname or url != url.strip():
-        raise ValueError(f"{url!r} is no URL of an issuer: write it like https://login.example.com/realms/ml")
+    if parts.username or parts.password:
+        raise ValueError("holds a user or a password: leave them out")
+    if parts.fragment or parts.query or not parts.hostname or url != url.strip():
+        raise ValueError(f"{url!r} is no such URL: write it like https://login.example.com/realms/ml")
     if parts.scheme != "https" and not (parts.scheme == "http" and _loopback(parts.hostname)):
         raise ValueError(f"{url!r} must begin with https://: whoever is on the way could sign in as anybody")
     return url
@@ -71,6 +83,14 @@ Claim = Annotated[str, AfterValidator(_claim)]
 Origin = Annotated[str, AfterValidator(_origin)]
 TrustedUrl = Annotated[str, AfterValidator(_trusted)]
 Duration = Annotated[str, BeforeValidator(durations.check_duration), WithJsonSchema(durations.SCHEMA)]
+Audiences = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    ),
+]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
@@ -84,6 +104,8 @@ class Secret(Part):
 
     env: Variable | None = Field(default=None, description="Environment variable that holds it.")
     file: str | None = Field(default=None, min_length=1, description="File that holds it.")
+
+    _given = model_validator(mode="before")(_no_secret)
 
     @model_validator(mode="after")
     def _one(self) -> "Secret":
@@ -146,19 +168,12 @@ class JwtSettings(Claims):
     """A token that a proxy has checked the user for, and that is checked again here.
 
     Attributes:
-        audience: For whom the token must be.
+        audience: For whom the token must be: one of these.
         header: Header that it comes in; in ``Authorization`` after ``Bearer``.
     """
 
-    audience: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] = Field(
-        description="For whom the token must be: one, or a list of which one must be named."
-    )
+    audience: Audiences = Field(description="For whom the token must be: one, or a list of which it names one.")
     header: Header = Field(default="Authorization", description="Header that it comes in.")
-
-    @property
-    def audiences(self) -> list[str]:
-        """For whom it may be."""
-        return [self.audience] if isinstance(self.audience, str) else self.audience
 
 
 class ProxySettings(Part):

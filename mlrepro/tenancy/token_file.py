@@ -82,18 +82,36 @@ def read_tokens(file: Path) -> list[Token]:
         raise TokensError(f"{file} is no file of tokens: {where}{': ' if where else ''}{first['msg']}") from error
 
 
-def create_token(file: Path, user: str, groups: Iterable[str] = (), *, expires: datetime | None = None) -> str:
+def create_token(
+    file: Path,
+    user: str,
+    groups: Iterable[str] = (),
+    *,
+    now: datetime | None = None,
+    expires: datetime | None = None,
+) -> str:
     """Add a token. The file is made if there is none.
+
+    Args:
+        file: The file.
+        user: Whose requests those with the token are.
+        groups: Their groups.
+        now: Since when there is the token.
+        expires: Until when it is good. Default: until it is revoked.
 
     Returns:
         The token, which is nowhere else.
 
     Raises:
-        TokensError: The file can't be read or written.
+        TokensError: The file can't be read or written, or a name can't be one.
     """
+    groups = list(groups)
+    for name in (user, *groups):
+        if not name or name != name.strip() or not name.isprintable():
+            raise TokensError(f"{name!r} is no name of a user or a group: it is empty, or has spaces around it")
     token = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    now = datetime.now(UTC).replace(microsecond=0)
-    entry = Token(sha256=sha256(token), user=user, groups=tuple(sorted(set(groups))), created=now, expires=expires)
+    since = now or datetime.now(UTC).replace(microsecond=0)
+    entry = Token(sha256=sha256(token), user=user, groups=tuple(sorted(set(groups))), created=since, expires=expires)
     with _locked(file):
         _write(file, [*(read_tokens(file) if file.exists() else []), entry])
     return token
@@ -138,7 +156,7 @@ def _locked(file: Path) -> Iterator[None]:
 def _write(file: Path, tokens: list[Token]) -> None:
     text = _File(tokens=tokens).model_dump_json(indent=2) + "\n"
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # for its owner only
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.resolve().parent)  # for its owner only
     except OSError as error:
         raise TokensError(f"{file} can't be written: {error.strerror}") from error
     made = Path(name)
@@ -147,7 +165,7 @@ def _write(file: Path, tokens: list[Token]) -> None:
             opened.write(text)
             opened.flush()
             os.fsync(opened.fileno())
-        made.replace(file)
+        made.replace(file.resolve())  # where it is a link, what that leads to
     except OSError as error:
         made.unlink(missing_ok=True)
         raise TokensError(f"{file} can't be written: {error.strerror}") from error

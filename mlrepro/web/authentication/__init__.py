@@ -14,6 +14,7 @@ from mlrepro.web.authentication.json_web_token import JwtAuthenticator
 from mlrepro.web.authentication.login import Login
 from mlrepro.web.authentication.loopback import LocalAuthenticator, check_address
 from mlrepro.web.authentication.proxy import ProxyAuthenticator
+from mlrepro.web.authentication.redaction import hide_in_server_logs
 from mlrepro.web.authentication.session import SessionAuthenticator, cookies_of
 from mlrepro.web.authentication.tokens import TokenAuthenticator
 
@@ -42,6 +43,7 @@ def gate(
         ``uvicorn.run(gate(webserver, TenantsFile("tenants.yaml")))``
     """
     settings, folder = _settings(tenants), tenants.path.parent
+    hide_in_server_logs(_secret_headers(settings))
     login = None
     if settings.oidc is not None and settings.public_url is not None:
         login = Login(settings.oidc, public_url=settings.public_url, folder=folder, path_prefix=path_prefix)
@@ -83,6 +85,11 @@ def authenticators(settings: IdentitySettings, *, folder: Path) -> list[Authenti
 
 
 _authenticators = authenticators  # `gate` has an argument of the name
+
+
+def _secret_headers(settings: IdentitySettings) -> list[str]:
+    proxys = [settings.proxy.secret_header] if settings.proxy else []
+    return [*proxys, *([settings.jwt.header] if settings.jwt else [])]
 
 
 def _settings(tenants: TenantsFile) -> IdentitySettings:

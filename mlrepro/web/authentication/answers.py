@@ -6,6 +6,9 @@ from typing import Final
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+UNAVAILABLE: Final = "who asks can't be checked at the moment; the log of the webserver says why"
+"""What strangers are told of a file or a provider that is away."""
+
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
@@ -44,8 +47,8 @@ def page(title: str, text: str, *, status: int = 200, more: str = "") -> Respons
     return HTMLResponse(made, status, headers=dict(_HEADERS))
 
 
-def answer(connection: HTTPConnection, status: int, title: str, text: str) -> Response:
-    """A page for a browser, a line for anything else."""
+def answer(connection: HTTPConnection, status: int, title: str, text: str, *, more: str = "") -> Response:
+    """A page for a browser, with HTML that follows; a line for anything else."""
     if wants_page(connection):
-        return page(title, text, status=status)
+        return page(title, text, status=status, more=more)
     return PlainTextResponse(f"{title}: {text}\n", status, headers={"Cache-Control": "no-store"})

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlrepro.errors import ForeignRequestError, IdentityUnavailableError, NotAuthenticatedError
 from mlrepro.tenancy.identity import Identity
 from mlrepro.tenancy.tenants_file import TenantsFile
-from mlrepro.web.authentication.answers import answer, wants_page
+from mlrepro.web.authentication.answers import UNAVAILABLE, answer, wants_page
 from mlrepro.web.authentication.authenticator import EXPIRES_KEY, IDENTITY_KEY, READ_ONLY_KEY, Authenticator
 from mlrepro.web.authentication.ending import run_until
 from mlrepro.web.authentication.login import Login
@@ -32,13 +32,18 @@ NO_ROLE: Final = 4403
 TRY_LATER: Final = 1013
 """Code that a websocket is closed with of which can't be said now whose it is."""
 
+NO_ROLE_TITLE: Final = "No role"
+
 _logger = logging.getLogger("mlrepro")
 
 
 class _Refused(Exception):  # noqa: N818 -- an answer, not a mistake
-    def __init__(self, status: int, title: str, text: str, challenge: str = "", *, login: bool = False) -> None:
+    def __init__(
+        self, status: int, title: str, text: str, challenge: str = "", *, login: bool = False, reason: str = ""
+    ) -> None:
         super().__init__(text)
         self.status, self.title, self.text, self.challenge, self.login = status, title, text, challenge, login
+        self.reason = reason or text
 
 
 class Gate:
@@ -131,17 +136,18 @@ class Gate:
             ended = isinstance(error, SessionEndedError)
             raise _Refused(401, "Not logged in", str(error), 'Bearer error="invalid_token"', login=ended) from error
         except IdentityUnavailableError as error:
-            raise _Refused(503, "Try again later", str(error)) from error
+            raise _Refused(503, "Try again later", UNAVAILABLE, reason=str(error)) from error
         except ForeignRequestError as error:
             raise _Refused(403, "Refused", str(error)) from error
         if not self._tenants.tenants.roles(identity.user, identity.groups):
-            raise _Refused(403, "No role", _known_as(identity))
+            raise _Refused(403, NO_ROLE_TITLE, _known_as(identity))
         return identity
 
     def _check_sender(self, connection: HTTPConnection, path: str) -> None:
         if connection.scope["type"] == "websocket" or connection.scope["method"] not in SAFE_METHODS:
             check_origin(connection, self._public_url)
-            if path == "/graphql" and connection.scope["type"] == "http":
+            # with an instance for each tenant, each has its own
+            if path.endswith("/graphql") and connection.scope["type"] == "http":
                 check_media_type(connection)
 
     async def _over(self, connection: HTTPConnection, path: str, identity: Identity) -> Message:
@@ -168,15 +174,18 @@ class Gate:
         scope = connection.scope
         client = connection.client.host if connection.client else "an unknown address"
         what = scope.get("method", "websocket")
-        _logger.warning(f"refused {what} {scope['path'][:200]!r} from {client}: {refused.status}, {refused.text}")
+        invited = refused.login and self._login is not None and wants_page(connection)
+        told = f"refused {what} {scope['path'][:200]!r} from {client}: {refused.status}, {refused.reason}"
+        _logger.log(logging.INFO if invited else logging.WARNING, told)
         if scope["type"] == "websocket":
             code = NOT_AUTHENTICATED if refused.status == 401 else NO_ROLE if refused.status == 403 else TRY_LATER
             await send({"type": "websocket.close", "code": code, "reason": refused.title})
             return
-        if refused.login and self._login is not None and wants_page(connection):
+        if invited and self._login is not None:
             response: Response = self._login.invitation(connection)
         else:
-            response = answer(connection, refused.status, refused.title, refused.text)
+            more = self._pages.log_out if self._pages is not None and refused.title == NO_ROLE_TITLE else ""
+            response = answer(connection, refused.status, refused.title, refused.text, more=more)
             if refused.challenge:
                 response.headers["WWW-Authenticate"] = refused.challenge
         await response(scope, receive, send)

@@ -24,7 +24,7 @@ class JwtAuthenticator:
 
     def __init__(self, settings: JwtSettings) -> None:
         self._settings = settings
-        self._verifier = Verifier(settings, settings.audiences, Issuer(settings))
+        self._verifier = Verifier(settings, settings.audience, Issuer(settings))
 
     async def identify(self, connection: HTTPConnection) -> Identity | None:
         """Whose request this is, as the issuer says."""

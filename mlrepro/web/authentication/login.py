@@ -18,7 +18,7 @@ from mlrepro.tenancy.identity_settings import OidcSettings
 from mlrepro.tenancy.model import Tenants
 from mlrepro.web.authentication.issuer import Endpoints, Issuer
 from mlrepro.web.authentication.returning import asked_for, page_of_this_site
-from mlrepro.web.authentication.session import LOGIN_SECONDS, cookies_of, login_kind, same
+from mlrepro.web.authentication.session import LOGIN_SECONDS, cookies_of, forget_logins, login_kind, same
 from mlrepro.web.authentication.verifying import Verifier, claim, identity_of
 
 _TIMEOUT: Final = 10.0
@@ -69,6 +69,7 @@ class Login:
             )
         response = RedirectResponse(url, 303, headers={"Cache-Control": "no-store"})
         target = page_of_this_site(request.query_params.get("next"), prefix=self._prefix)
+        forget_logins(request, response, self.cookies)
         begun = {"state": state, "nonce": nonce, "verifier": verifier, "next": target}
         self.cookies.put(response, login_kind(state), begun, seconds=LOGIN_SECONDS)
         return response
@@ -129,7 +130,7 @@ class Login:
         except OAuthError as error:
             told = error.error if _CODE_OF_ERROR.fullmatch(str(error.error)) else "an error"
             raise NotAuthenticatedError(f"the provider did not take the code: {told}") from None
-        except (httpx2.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError, TypeError, RecursionError) as error:
             told = f"{self._settings.issuer} does not answer: {type(error).__name__}"
             raise IdentityUnavailableError(told) from None
 

@@ -11,6 +11,7 @@ from mlrepro.tenancy.identity import Identity
 from mlrepro.tenancy.identity_settings import IdentitySettings, NoneSettings
 
 _NAMES: Final = frozenset({"localhost", "localhost."})
+_OF_PROXIES: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
 def check_address(host: str | None, settings: IdentitySettings) -> None:
@@ -56,7 +57,8 @@ class LocalAuthenticator:
         hosts = connection.headers.getlist("host")
         if len(hosts) != 1 or not _is_loopback_name(_without_port(hosts[0])):
             raise NotAuthenticatedError("without login this site has no other name than localhost and 127.0.0.1")
-        if connection.client is not None and not _is_loopback_name(connection.client.host):
+        client = connection.client.host if connection.client is not None else ""
+        if not _is_loopback_name(client) or any(name in connection.headers for name in _OF_PROXIES):
             raise NotAuthenticatedError("without login nobody is let in from another machine, or through a proxy")
         return Identity(self._user)
 

@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from mlrepro.errors import ForeignRequestError, IdentityUnavailableError, NotAuthenticatedError
 from mlrepro.tenancy.tenants_file import TenantsFile
-from mlrepro.web.authentication.answers import page
+from mlrepro.web.authentication.answers import UNAVAILABLE, page
 from mlrepro.web.authentication.login import Login
 from mlrepro.web.authentication.origins import check_origin
 
@@ -53,9 +53,14 @@ class LoginPages:
         except ForeignRequestError as error:
             return self._refused(request, path, 403, str(error))
         except IdentityUnavailableError as error:
-            return self._refused(request, path, 503, str(error))
+            return self._refused(request, path, 503, str(error), shown=UNAVAILABLE)
         known = path in {"/auth/login", "/auth/callback", "/auth/logout"}
         return PlainTextResponse("no such page\n", 405 if known else 404)
+
+    @property
+    def log_out(self) -> str:
+        """A link for those who are logged in as somebody else than they meant."""
+        return f'<p><a href="{self._prefix}/auth/logout">Log out</a></p>'
 
     def _logout(self, request: Request) -> Response:
         check_origin(request, self._public_url)
@@ -63,10 +68,10 @@ class LoginPages:
         self._login.cookies.remove(response, "session")
         return response
 
-    def _refused(self, request: Request, path: str, status: int, reason: str) -> Response:
+    def _refused(self, request: Request, path: str, status: int, reason: str, *, shown: str = "") -> Response:
         client = request.client.host if request.client else "an unknown address"
         _logger.warning(f"refused {request.method} {path} from {client}: {status}, {reason}")
-        return page("Not logged in", reason, status=status, more=self._again())
+        return page("Not logged in", shown or reason, status=status, more=self._again())
 
     def _again(self) -> str:
         # a link, as browsers do not follow a form of this page to the provider's site

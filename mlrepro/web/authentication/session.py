@@ -20,6 +20,7 @@ LOGIN_SECONDS: Final = 600
 
 _LARGEST: Final = 4000
 _SHORTEST_SECRET: Final = 32
+_MOST_LOGINS: Final = 8
 
 
 class SessionEndedError(NotAuthenticatedError):
@@ -119,6 +120,13 @@ class SessionAuthenticator:
         """Whose request this is, as they logged in."""
         held = self._cookies.get(connection, "session")
         return Identity(held["user"], frozenset(held["groups"]), held["expires"]) if held else None
+
+
+def forget_logins(request: HTTPConnection, response: Response, cookies: Cookies) -> None:
+    """Have a browser forget the logins that it began, where these are many: their cookies go with each request."""
+    begun = [name for name in request.cookies if name.startswith(cookies.name("login-"))]
+    for name in begun if len(begun) >= _MOST_LOGINS else ():
+        cookies.remove(response, name.removeprefix(cookies.name("")))
 
 
 def login_kind(state: str) -> str:

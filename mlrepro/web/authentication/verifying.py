@@ -12,7 +12,7 @@ from mlrepro.tenancy.identity_settings import Claims
 from mlrepro.web.authentication.headers import check_name
 from mlrepro.web.authentication.issuer import Issuer
 
-_LONGEST: Final = 16384
+_LONGEST: Final = 65536
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 _WORD: Final = re.compile(r"[\w+.-]{1,40}", re.ASCII)
 _REQUIRED: Final = ["exp", "iss", "aud"]

@@ -1,6 +1,7 @@
 """A site behind the gate, asked in this process."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message
 from starlette.websockets import WebSocket
 
 from mlrepro.tenancy import TenantsFile
@@ -69,3 +71,32 @@ def tenants_file(folder: Path, identity: Mapping[str, Any], *, members: str = ME
 def client(tenants: TenantsFile, **options: Any) -> TestClient:
     """A client that sends no credentials of its own, and follows no redirects."""
     return TestClient(gate(application(), tenants, **options), base_url=URL, follow_redirects=False)
+
+
+async def status_of(app: ASGIApp, headers: Sequence[tuple[bytes, bytes]], **more: Any) -> int:
+    """The status of the answer to a request as a server hands it on, byte by byte."""
+    sent: list[Message] = []
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": list(headers),
+        "client": None,
+        **more,
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return int(sent[0]["status"])
+
+
+def from_environment() -> ASGIApp:
+    """The site of a process of its own, which logs all that there is to log."""
+    logging.basicConfig(level=1)
+    return gate(application(), TenantsFile())
