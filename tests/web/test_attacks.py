@@ -291,6 +291,15 @@ ATTACKS: dict[str, Callable[[Scene], Any]] = {
         )
         .json()
     ),
+    "wipe an asset of another team that one's own team defines again": sent(
+        "wipeAssets", lambda scene: {"r": [{"assetKey": {"path": ["claimed"]}}]}
+    ),
+    "wipe an asset of another team that one's own team defines again, the other way round": lambda scene: (
+        scene.at.user("bob").post(BY_NAME["wipeAssets"].query, {"r": [{"assetKey": {"path": ["claimed"]}}]}).json()
+    ),
+    "report an asset of another team that one's own team defines again": path(
+        "POST", "/report_asset_materialization/claimed"
+    ),
     "backfill assets, one of them another team's": sent(
         "launchPartitionBackfill",
         lambda scene: {
