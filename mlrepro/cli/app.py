@@ -71,5 +71,6 @@ def app() -> None:
       mlrepro copy ./store s3://ml/store        take a store to another place
       mlrepro tenants check tenants.yaml        many teams on one Dagster: check, render, diff
       mlrepro webserver                         Dagster's UI where everybody is known, and touches only what is theirs
+      mlrepro audit audit.jsonl --refused       who tried to change what, and what came of it
       mlrepro tokens create --user ci tokens.json   API tokens of the webserver: create, list, revoke
     """

@@ -6,7 +6,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlrepro.web.people import People
-from mlrepro.web.scope import has_expired, identity_of
+from mlrepro.web.scope import identity_of
 
 _NO_ROLE: Final = 4403
 
@@ -48,8 +48,7 @@ class LiveAccess:
         await self._app(scope, receive, watched)
 
     def _may(self, scope: Scope) -> bool:
-        connection = HTTPConnection(scope)
-        identity = identity_of(connection)
-        if identity is None or has_expired(connection):
+        identity = identity_of(HTTPConnection(scope))
+        if identity is None:
             return False
         return self._people.may_see(self._people.access(identity, read_only=True), self._tenant)

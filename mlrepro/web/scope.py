@@ -1,11 +1,9 @@
 """What the gate leaves in a request's scope."""
 
-import time
-
 from starlette.requests import HTTPConnection
 
 from mlrepro.tenancy.identity import Identity
-from mlrepro.web.authentication.authenticator import EXPIRES_KEY, IDENTITY_KEY, READ_ONLY_KEY
+from mlrepro.web.authentication.authenticator import IDENTITY_KEY, READ_ONLY_KEY
 
 _REFUSED_KEY = "mlrepro.refused"
 
@@ -24,12 +22,6 @@ def is_read_only(connection: HTTPConnection) -> bool:
     if connection.scope["type"] != "http" or connection.scope["method"] in {"GET", "HEAD", "OPTIONS"}:
         return True
     return bool(connection.scope.get(READ_ONLY_KEY, True))
-
-
-def has_expired(connection: HTTPConnection) -> bool:
-    """Whether what vouched for the user is over by now."""
-    expires = connection.scope.get(EXPIRES_KEY)
-    return expires is not None and float(expires) <= time.time()
 
 
 def mark_refused(connection: HTTPConnection, why: str) -> None:

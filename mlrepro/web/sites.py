@@ -17,6 +17,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 38rem; margin: 15vh auto
 li { margin: .5rem 0 } small { color: #666 }
 </style></head><body><h1>%s</h1><ul>%s</ul></body></html>
 """
+_NOWHERE = "?"
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -63,8 +64,11 @@ class Sites:
 
     def _parts(self, path: str) -> tuple[str, str]:
         inside = path.removeprefix(self._prefix) if path.startswith(self._prefix) else path
-        parts = [*inside.split("/", 3)[1:3], "", ""]
-        return parts[0], parts[1]
+        parts = inside.split("/")[1:]
+        # what a proxy could read as another path is no path here
+        if ".." in parts or "." in parts or "" in parts[:-1]:
+            return _NOWHERE, ""
+        return parts[0] if parts else "", parts[1] if len(parts) > 1 else ""
 
     def _mine(self, scope: Scope) -> list[str]:
         identity = identity_of(HTTPConnection(scope))

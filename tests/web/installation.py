@@ -192,16 +192,13 @@ class User:
             return dict(socket.receive_json())
 
 
-@contextlib.contextmanager
-def installation(folder: Path, visibility: str, groups: dict[str, set[str]] | None = None) -> Iterator[Installation]:
-    """Start code servers and open instances, until the end."""
+def installation_files(folder: Path, visibility: str) -> None:
+    """Write what `mlrepro webserver` needs."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tenants.yaml").write_text(TENANTS.format(visibility=visibility))
     locations = {"delay": "delay", "aircraft": "fleet"}
-    homes = (
-        {"": list(locations.values())} if visibility == "shared" else {name: [locations[name]] for name in locations}
-    )
-    for home, names in homes.items():
+    each = {name: [location] for name, location in locations.items()}
+    for home, names in ({"": list(locations.values())} if visibility == "shared" else each).items():
         (folder / home).mkdir(exist_ok=True)
         (folder / home / "dagster.yaml").write_text(DAGSTER)
         entries = "\n".join(
@@ -210,6 +207,12 @@ def installation(folder: Path, visibility: str, groups: dict[str, set[str]] | No
             for name in names
         )
         (folder / home / "workspace.yaml").write_text(WORKSPACE.format(entries=entries))
+
+
+@contextlib.contextmanager
+def installation(folder: Path, visibility: str, groups: dict[str, set[str]] | None = None) -> Iterator[Installation]:
+    """Start code servers and open instances, until the end."""
+    installation_files(folder, visibility)
     settings = Settings(tenants=TenantsFile(folder / "tenants.yaml"), home=folder)
     with application(settings) as (app, audit):
         found = Installation(folder, Witness(Vouching(app, groups or {"gina": {"both"}}), audit=audit))

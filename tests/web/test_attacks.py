@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from dagster._core.remote_representation.handle import CompoundID
 
 from tests.web.installation import Installation, User
 from tests.web.mutations import ANYBODY, BY_NAME, MUTATIONS, Mutation, Team
@@ -49,7 +50,12 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(shared: Installation) -> Scene:
-    return Scene(shared, shared.user("eve"), Team(shared, "delay"), Team(shared, "fleet"))
+    scene = Scene(shared, shared.user("eve"), Team(shared, "delay"), Team(shared, "fleet"))
+    for what in ("Schedule", "Sensor"):  # they run, so that stopping them would show
+        mutation = BY_NAME[f"start{what}"]
+        for team in (scene.own, scene.other):
+            assert refused(shared.user("root").post(mutation.query, mutation.variables(team)).json()) is False
+    return scene
 
 
 @contextlib.contextmanager
@@ -172,7 +178,7 @@ AGAIN = (
 def halves(scene: Scene, what: str) -> dict[str, Any]:
     """The origin's id of eve's own schedule or sensor, the selector's of the other's."""
     own, other = scene.instigator(what, "delay"), scene.instigator(what)
-    return {"o": own.rpartition(":")[0] or own.split(":")[0], "s": other.rpartition(":")[2]}
+    return {"o": CompoundID.from_string(own).remote_origin_id, "s": CompoundID.from_string(other).selector_id}
 
 
 def evaluation(scene: Scene) -> Any:
@@ -284,6 +290,15 @@ ATTACKS: dict[str, Callable[[Scene], Any]] = {
             {"e": {"eventType": "ASSET_MATERIALIZATION", "assetKey": {"path": ["shared_model"]}}},
         )
         .json()
+    ),
+    "wipe an asset of another team that one's own team defines again": sent(
+        "wipeAssets", lambda scene: {"r": [{"assetKey": {"path": ["claimed"]}}]}
+    ),
+    "wipe an asset of another team that one's own team defines again, the other way round": lambda scene: (
+        scene.at.user("bob").post(BY_NAME["wipeAssets"].query, {"r": [{"assetKey": {"path": ["claimed"]}}]}).json()
+    ),
+    "report an asset of another team that one's own team defines again": path(
+        "POST", "/report_asset_materialization/claimed"
     ),
     "backfill assets, one of them another team's": sent(
         "launchPartitionBackfill",
