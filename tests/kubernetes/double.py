@@ -38,7 +38,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,7 +183,7 @@ class KubernetesDouble:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._server.stop()
+        self.stop_serving()
         with self.lock:
             self._closed = True
             for container in self._containers.values():
@@ -248,6 +248,19 @@ class KubernetesDouble:
             if reason:
                 self._event(pod, "Warning", reason, message)
         _kill_group(process)
+
+    @contextlib.contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        """Close every connection without an answer, while the block runs. What runs goes on."""
+        self._server.silent = True
+        try:
+            yield
+        finally:
+            self._server.silent = False
+
+    def stop_serving(self) -> None:
+        """Be out of reach from now on. What runs goes on."""
+        self._server.stop()
 
     def write_kubeconfig(self, path: Path, namespace: str) -> None:
         """Write the file with which clients find this double."""

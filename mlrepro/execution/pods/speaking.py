@@ -190,7 +190,7 @@ class SpeakingStepHandler(StepHandler):
         api = self.inner._api_client.batch_api
         there: Any = None
         try:
-            there = api.read_namespaced_job(step.job, step.namespace, _request_timeout=5).metadata.uid
+            there = api.read_namespaced_job_status(step.job, step.namespace, _request_timeout=5).metadata.uid
         except ApiException as error:
             if error.status != 404:
                 raise
