@@ -27,6 +27,7 @@ server), ``_control`` (the Job controller makes the Pod), ``_prepare`` (the sche
 """
 
 import base64
+import collections
 import contextlib
 import json
 import os
@@ -166,6 +167,7 @@ class KubernetesDouble:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             **(environment or {}),
         }
+        self.lists: collections.Counter[str] = collections.Counter()  # calls so far, by resource
         self._created: list[CreatedJob] = []
         self._objects: dict[tuple[str, str, str], Object] = {}
         self._containers: dict[str, _Container] = {}  # by the Pod's uid, kept when the Pod is deleted
@@ -222,6 +224,11 @@ class KubernetesDouble:
         """Create an object, as if it had come through the API."""
         with self.lock:
             return self._admit(resource, namespace, body)
+
+    def label(self, namespace: str, name: str, value: str) -> None:
+        """Put a label on a namespace."""
+        with self.lock:
+            self._touch(self._find("namespaces", "", namespace))["metadata"]["labels"][name] = value
 
     def objects(self, resource: str, namespace: str) -> list[Object]:
         """The objects that there are now."""
@@ -288,11 +295,15 @@ class KubernetesDouble:
             case "POST", None:
                 return 201, self._admit(resource, namespace, request.body)
             case "GET", None:
+                self.lists[resource] += 1
+                items, first = self._select(request), int(request.query.get("continue") or 0)
+                behind = first + int(request.query.get("limit") or len(items) or 1)
+                more = {"continue": str(behind)} if behind < len(items) else {}
                 return 200, {
                     "apiVersion": api_version(resource),
                     "kind": f"{RESOURCES[resource][1]}List",
-                    "metadata": {"resourceVersion": str(self._version)},
-                    "items": self._select(request),
+                    "metadata": {"resourceVersion": str(self._version), **more},
+                    "items": items[first:behind],
                 }
             case "GET", str():
                 item = self._find(resource, namespace, name)

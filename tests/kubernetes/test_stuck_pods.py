@@ -102,10 +102,16 @@ CASES = {
 
 
 def test_what_keeps_a_pod_from_running_is_said_and_ends_the_step(deployment: Deployment) -> None:
+    double = deployment.cluster.double
+    before = double.lists["pods"] if double else 0
     run = deployment.run(STUCK, select=list(CASES))
     assert run.status is dg.DagsterRunStatus.FAILURE
     log = Log(deployment, run.run_id)
     shown(log, CASES)
+    if double:
+        # a look each second for all six steps, and two lists for each of the Jobs that are deleted
+        looked = double.lists["pods"] - before
+        assert looked <= 1.5 * max(map(log.seconds, CASES)) + 2 * len(CASES), looked
     for step, (sentence, bound) in CASES.items():
         assert sentence in log.failure(step), deployment.log(run.run_id)
         assert bound <= log.seconds(step) < bound + SLACK, step
@@ -158,6 +164,15 @@ def test_a_pod_that_is_killed_says_by_which_limit(deployment: Deployment) -> Non
     assert "killed for using more memory than its limit, 600Mi (OOMKilled)" in log.failure("hungry")
     assert log.seconds("hungry") < 60
     assert "its time of 20 s (active_deadline_seconds) was over" in log.failure("slow")
+
+
+def test_a_job_that_the_api_refuses_fails_its_step(deployment: Deployment) -> None:
+    config = {"execution": {"config": {"job_namespace": "no-such-namespace"}}}
+    run = deployment.run(STUCK, select=["interrupted"], run_config=config)
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    failure = Log(deployment, run.run_id).failure("interrupted")
+    assert failure.startswith("Kubernetes refuses the step's Job: ")
+    assert "no-such-namespace" in failure
 
 
 def test_an_api_that_is_away_ends_no_step_and_the_next_is_launched_when_it_is_back(deployment: Deployment) -> None:

@@ -101,6 +101,7 @@ class Cluster:
             self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
         assert len(self.double.created) == before
         assert self.look(run).status is dg.DagsterRunStatus.FAILURE
+        assert self.look(run).tags["dagster/max_retries"] == "0"
         errors = [
             entry.dagster_event.engine_event_data.error
             for entry in self.instance.all_logs(run.run_id)
@@ -135,6 +136,7 @@ def made(tmp_path: Path) -> Iterator[Cluster]:
     with KubernetesDouble(tmp_path / "pods", namespaces=namespaces, environment=environment, node=node) as double:
         double.write_kubeconfig(tmp_path / "kubeconfig", "dagster")
         for namespace in ("team-pricing", "forecast"):
+            double.label(namespace, "pod-security.kubernetes.io/enforce", "restricted")
             double.create("configmaps", namespace, {"metadata": {"name": "dagster-pipeline-env"}, "data": {}})
             double.create("secrets", namespace, {"metadata": {"name": "pricing-keys"}, "data": {}})
         home = tmp_path / "home"
@@ -253,6 +255,9 @@ REFUSED = {
         "more than its own limit",
     ),
     "no quantity": (container(resources={"limits": {"cpu": "lots"}}), "'lots' is no quantity"),
+    "no limit at all": (container(resources={"limits": {"memory": "0"}}), "'0' leaves nothing"),
+    "less than nothing": (container(resources={"requests": {"cpu": "-1"}}), "'-1' is no quantity"),
+    "endless JSON": ({"dagster-k8s/config": "[" * 100_000}, "is no JSON object"),
     "no JSON": ({"dagster-k8s/config": "{"}, "is no JSON object"),
     "a list": ({"dagster-k8s/config": []}, "is no JSON object"),
     "another tenant's name": ({"mlrepro/tenant": "forecast"}, "is tagged as tenant forecast's"),

@@ -65,7 +65,8 @@ class SpeakingStepHandler(StepHandler):
             yield from self.inner.launch_step(step_handler_context)
         except DagsterK8sUnrecoverableAPIError as error:
             if getattr(error.k8s_api_exception, "status", None) != _CONFLICT:
-                self._give_up(step, f"Kubernetes refuses the step's Job: {told_by(error.k8s_api_exception)}")
+                self._over.add(step.job)
+                step.fail(f"Kubernetes refuses the step's Job: {told_by(error.k8s_api_exception)}")
         except (DagsterK8sAPIRetryLimitExceeded, HTTPError) as error:
             self._to_launch[step.job] = None
             self._wait(step).note("the Kubernetes API can't be reached")
