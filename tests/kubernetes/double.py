@@ -256,6 +256,12 @@ class KubernetesDouble:
                 self._event(pod, "Warning", reason, message)
         _kill_group(process)
 
+    def started(self, job: str, *, namespace: str) -> bool:
+        """Whether a Job's Pod has started its process."""
+        with contextlib.suppress(LookupError):
+            return self.process(job, namespace=namespace).pid > 0
+        return False
+
     @contextlib.contextmanager
     def out_of_reach(self) -> Iterator[None]:
         """Close every connection without an answer, while the block runs. What runs goes on."""

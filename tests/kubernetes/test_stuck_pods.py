@@ -251,6 +251,28 @@ class TestDisruptions:
         assert sentence in retries[0]
         assert retries[0].endswith("started again (1 of 2)")
 
+    def test_before_the_step_has_started_it_is_the_same_attempt(self, deployment: Deployment) -> None:
+        double, namespace = deployment.cluster.double, deployment.cluster.namespace
+        if double is None:
+            pytest.skip("needs a node of its own")
+        run_id = deployment.launch(STUCK, select=["large"])
+
+        def disrupted() -> bool:
+            jobs = deployment.cluster.jobs(f"dagster/run-id={run_id},dagster/op=large")
+            if not jobs or not double.started(jobs[0].metadata.name, namespace=namespace):
+                return False
+            double.disrupt(jobs[0].metadata.name, namespace=namespace, reason="", condition="PreemptionByScheduler")
+            return True
+
+        until(disrupted, timeout=120, what="the step's pod")
+        run = deployment.wait(run_id)
+        assert run.status is dg.DagsterRunStatus.SUCCESS, deployment.log(run_id)
+        told = Log(deployment, run_id).told("large")
+        assert any(
+            line.endswith("room for a pod of higher priority (preemption): started again (1 of 2)") for line in told
+        )
+        assert not any("requested a retry" in line for line in told)
+
     def test_there_is_an_end_to_it(self, deployment: Deployment) -> None:
         double = deployment.cluster.double
         if double is None:
