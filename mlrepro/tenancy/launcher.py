@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
@@ -107,7 +108,11 @@ class TenantRunLauncher(K8sRunLauncher):
         )
 
     def _launch_k8s_job_with_args(self, job_name: str, args: Sequence[str] | None, run: DagsterRun) -> None:
-        self._check(run)
+        try:
+            self._check(run)
+        except RunRefusedError:
+            self._instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})  # it would be refused again
+            raise
         super()._launch_k8s_job_with_args(job_name, args, run)
         self._watch.add(run.run_id, self._namespace(run), job_name)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mlrepro.errors import RunRefusedError
-from mlrepro.quantities import amount
+from mlrepro.quantities import amount, check_quantity
 from mlrepro.tenancy.model import Named
 
 _CONFIG_TAG: Final = "dagster-k8s/config"
@@ -43,7 +43,7 @@ def requested(tags: Mapping[str, str], tenant: Named) -> dict[str, Amounts]:
 def _json(tags: Mapping[str, str], tag: str) -> Mapping[str, Any]:
     try:
         config = json.loads(tags[tag])
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, Mapping):
         raise RunRefusedError(f"the run's tag {tag} is no JSON object")
@@ -98,7 +98,8 @@ def _within(resources: Mapping[str, Mapping[str, Any]], tenant: Named) -> dict[s
         # one without the other would be held against the default of the other, which may be less
         request, limit = str(given[0]), str(given[-1])
         try:
-            least, most = amount(request), amount(limit)
+            # nothing is no limit at all to a node, and counts for nothing to a quota
+            least, most = amount(check_quantity(request)), amount(check_quantity(limit))
         except ValueError as error:
             raise RunRefusedError(f"the run asks for {name} as no quantity: {error}") from error
         if least > most:

@@ -123,6 +123,8 @@ class ApiServer(http.server.ThreadingHTTPServer):
     def __init__(self, backend: Backend) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.backend = backend
+        self.stopped = False
+        self.silent = False
 
     @property
     def url(self) -> str:
@@ -134,9 +136,11 @@ class ApiServer(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more calls."""
-        self.shutdown()
-        self.server_close()
+        """Take no more calls, also on connections that are open."""
+        if not self.stopped:
+            self.stopped = True
+            self.shutdown()
+            self.server_close()
 
     def answer(self, method: str, target: str, sent: bytes) -> tuple[int, str, bytes]:
         """The http status, content type and content for one call."""
@@ -170,6 +174,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def _answer(self) -> None:
+        if self.server.stopped or self.server.silent:
+            self.close_connection = True
+            return
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         code, kind, content = self.server.answer(self.command, self.path, sent)
         self.send_response(code)

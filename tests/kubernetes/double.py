@@ -27,6 +27,7 @@ server), ``_control`` (the Job controller makes the Pod), ``_prepare`` (the sche
 """
 
 import base64
+import collections
 import contextlib
 import json
 import os
@@ -38,7 +39,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,6 +167,7 @@ class KubernetesDouble:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             **(environment or {}),
         }
+        self.lists: collections.Counter[str] = collections.Counter()  # calls so far, by resource
         self._created: list[CreatedJob] = []
         self._objects: dict[tuple[str, str, str], Object] = {}
         self._containers: dict[str, _Container] = {}  # by the Pod's uid, kept when the Pod is deleted
@@ -183,7 +185,7 @@ class KubernetesDouble:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._server.stop()
+        self.stop_serving()
         with self.lock:
             self._closed = True
             for container in self._containers.values():
@@ -223,6 +225,11 @@ class KubernetesDouble:
         with self.lock:
             return self._admit(resource, namespace, body)
 
+    def label(self, namespace: str, name: str, value: str) -> None:
+        """Put a label on a namespace."""
+        with self.lock:
+            self._touch(self._find("namespaces", "", namespace))["metadata"]["labels"][name] = value
+
     def objects(self, resource: str, namespace: str) -> list[Object]:
         """The objects that there are now."""
         with self.lock:
@@ -248,6 +255,25 @@ class KubernetesDouble:
             if reason:
                 self._event(pod, "Warning", reason, message)
         _kill_group(process)
+
+    def started(self, job: str, *, namespace: str) -> bool:
+        """Whether a Job's Pod has started its process."""
+        with contextlib.suppress(LookupError):
+            return self.process(job, namespace=namespace).pid > 0
+        return False
+
+    @contextlib.contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        """Close every connection without an answer, while the block runs. What runs goes on."""
+        self._server.silent = True
+        try:
+            yield
+        finally:
+            self._server.silent = False
+
+    def stop_serving(self) -> None:
+        """Be out of reach from now on. What runs goes on."""
+        self._server.stop()
 
     def write_kubeconfig(self, path: Path, namespace: str) -> None:
         """Write the file with which clients find this double."""
@@ -275,11 +301,15 @@ class KubernetesDouble:
             case "POST", None:
                 return 201, self._admit(resource, namespace, request.body)
             case "GET", None:
+                self.lists[resource] += 1
+                items, first = self._select(request), int(request.query.get("continue") or 0)
+                behind = first + int(request.query.get("limit") or len(items) or 1)
+                more = {"continue": str(behind)} if behind < len(items) else {}
                 return 200, {
                     "apiVersion": api_version(resource),
                     "kind": f"{RESOURCES[resource][1]}List",
-                    "metadata": {"resourceVersion": str(self._version)},
-                    "items": self._select(request),
+                    "metadata": {"resourceVersion": str(self._version), **more},
+                    "items": items[first:behind],
                 }
             case "GET", str():
                 item = self._find(resource, namespace, name)

@@ -78,6 +78,18 @@ def interrupted(context: dg.AssetExecutionContext) -> int:
 
 
 @ml_asset
+def steady(context: dg.AssetExecutionContext) -> int:
+    context.log.info("steady is at work")
+    time.sleep(8)
+    return 1
+
+
+@ml_asset
+def after_steady(steady: int) -> int:
+    return steady + 1
+
+
+@ml_asset
 def always_interrupted(context: dg.AssetExecutionContext) -> int:
     context.log.info(f"always_interrupted is at work: {context.retry_number}")
     time.sleep(600)
@@ -101,6 +113,8 @@ ASSETS = [
     hungry,
     slow,
     interrupted,
+    steady,
+    after_steady,
     always_interrupted,
     after,
 ]

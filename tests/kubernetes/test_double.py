@@ -281,6 +281,107 @@ class TestApi:
             names(label_selector="team in (a, b)")
         assert caught.value.status == 400
 
+    def refused(self, api: Api, job: str) -> str:
+        """What the Job controller says, once it was refused a Pod."""
+
+        def said() -> str | None:
+            events = api.core.list_namespaced_event("here", field_selector=f"involvedObject.name={job}").items
+            return next((event.message for event in events if event.reason == "FailedCreate"), None)
+
+        message = until(said, timeout=60, what="a refusal")
+        assert not api.core.list_namespaced_pod("here", label_selector=f"job-name={job}").items
+        assert api.batch.read_namespaced_job(job, "here").status.active is None
+        return message
+
+    def test_a_quota_refuses_pods_and_not_jobs_until_there_is_room(self, api: Api) -> None:
+        spec = {"hard": {"limits.memory": "1Gi", "pods": "5"}}
+        api.core.create_namespaced_resource_quota("here", {"metadata": {"name": "quota"}, "spec": spec})
+        small, large = ({"limits": {"memory": size}} for size in ("600Mi", "700Mi"))
+        first = api.python("import time; time.sleep(60)", resources=small)
+        api.pod(first)
+        second = api.python("pass", resources=large)
+        assert self.refused(api, second).endswith(
+            " is forbidden: exceeded quota: quota, requested: limits.memory=700Mi, used: limits.memory=600Mi,"
+            " limited: limits.memory=1Gi"
+        )
+        unsaid = api.python("pass")
+        assert self.refused(api, unsaid).endswith("failed quota: quota: must specify limits.memory for: main")
+        api.batch.delete_namespaced_job(first, "here", propagation_policy="Background", grace_period_seconds=0)
+        assert api.finish(second).succeeded == 1
+
+    def test_a_limit_range_gives_defaults_and_refuses_what_is_too_large(self, api: Api) -> None:
+        limits = [{"type": "Container", "default": {"memory": "1Gi"}, "max": {"memory": "2Gi"}}]
+        api.core.create_namespaced_limit_range("here", {"metadata": {"name": "r"}, "spec": {"limits": limits}})
+        job = api.python("pass")
+        resources = api.pod(job).spec.containers[0].resources
+        assert (resources.requests, resources.limits) == ({"memory": "1Gi"}, {"memory": "1Gi"})
+        large = api.python("pass", resources={"limits": {"memory": "3Gi"}})
+        assert self.refused(api, large).endswith("maximum memory usage per Container is 2Gi, but limit is 3Gi")
+
+    def test_pod_security_refuses_what_is_not_restricted(self, api: Api) -> None:
+        api.double.label("here", "pod-security.kubernetes.io/enforce", "restricted")
+        told = self.refused(api, api.python("pass"))
+        assert 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "main"' in told
+        context = {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        assert api.finish(api.python("pass", securityContext=context)).succeeded == 1
+
+    def test_a_pod_that_no_node_takes_waits(self, api: Api) -> None:
+        job = api.python("pass", resources={"requests": {"nvidia.com/gpu": "1"}})
+
+        def condition() -> str | None:
+            pods = api.core.list_namespaced_pod("here", label_selector=f"job-name={job}").items
+            conditions = [each for pod in pods for each in pod.status.conditions or []]
+            return next((each.message for each in conditions if each.reason == "Unschedulable"), None)
+
+        told = until(condition, timeout=60, what="the scheduler's word")
+        assert told.startswith("0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: ")
+
+    def test_an_image_in_invalid_is_not_found(self, api: Api) -> None:
+        job = api.python("pass", image="registry.invalid/team/project:1")
+        seen: set[str] = set()
+
+        def backs_off() -> bool:
+            seen.add(api.pod(job).status.container_statuses[0].state.waiting.reason)
+            return seen == {"ErrImagePull", "ImagePullBackOff"}
+
+        until(backs_off, timeout=60, what="both states of an image that is not there")
+        assert api.pod(job).status.phase == "Pending"
+
+    def test_who_uses_more_than_its_limit_is_killed(self, api: Api) -> None:
+        code = "import time; a = bytearray(200_000_000); a[::4096] = b'x' * len(a[::4096]); time.sleep(60)"
+        job = api.python(code, resources={"limits": {"memory": "100Mi"}})
+        assert api.finish(job).failed == 1
+        ended = api.pod(job).status.container_statuses[0].state.terminated
+        assert (ended.exit_code, ended.reason) == (137, "OOMKilled")
+
+    def test_a_pod_that_is_evicted_says_so_while_it_ends(self, api: Api) -> None:
+        job = api.python(
+            "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: time.sleep(2))\n"
+            "print('up', flush=True)\ntime.sleep(60)"
+        )
+        name = api.pod(job).metadata.name
+        until(lambda: api.log(job), timeout=60, what="the process to be up")
+        api.core.create_namespaced_pod_eviction(name, "here", {"metadata": {"name": name, "namespace": "here"}})
+        found = {condition.type: condition.reason for condition in api.pod(job).status.conditions}
+        assert found["DisruptionTarget"] == "EvictionByEvictionAPI"
+
+    def test_a_job_that_takes_too_long_fails(self, api: Api) -> None:
+        body = {
+            "metadata": {"name": "late"},
+            "spec": {
+                "activeDeadlineSeconds": 1,
+                "template": {"spec": {"containers": [{"name": "main", "image": "any", "command": ["sleep", "60"]}]}},
+            },
+        }
+        api.batch.create_namespaced_job("here", body)
+        assert api.finish("late").conditions[-1].reason == "DeadlineExceeded"
+        until(lambda: not api.core.list_namespaced_pod("here").items, timeout=60, what="the Pod to be gone")
+
     def test_events_tell_what_happened(self, api: Api) -> None:
         job = api.python("raise SystemExit(1)")
         api.finish(job)

@@ -1,4 +1,6 @@
-"""A code location of one asset, computed in the run's own pod."""
+"""A code location of assets that are computed in the run's own pod."""
+
+import time
 
 import dagster as dg
 
@@ -8,4 +10,10 @@ def number() -> int:
     return 1
 
 
-defs = dg.Definitions(assets=[number], executor=dg.in_process_executor)
+@dg.asset
+def endless(context: dg.AssetExecutionContext) -> None:
+    context.log.info("endless is at work")
+    time.sleep(600)
+
+
+defs = dg.Definitions(assets=[number, endless], executor=dg.in_process_executor)

@@ -16,6 +16,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from mlrepro.errors import RunRefusedError, TenantsError
 from tests.kubernetes.deployment import until
 from tests.kubernetes.double import CreatedJob, KubernetesDouble
+from tests.kubernetes.node import Node
 from tests.tenancy.files import small, team
 
 IMAGE = "registry.example.com/all:1"
@@ -55,6 +56,7 @@ class Cluster:
         tags: Mapping[str, Any] | None = None,
         container_context: Mapping[str, Any] | None = None,
         image: str | None = IMAGE,
+        select: str = "number",
     ) -> dg.DagsterRun:
         """A run as it lies in the queue; tags that are no text are written as JSON."""
         code = ReconstructableRepository.for_module(
@@ -65,11 +67,27 @@ class Cluster:
         ).get_reconstructable_job("__ASSET_JOB")
         origin = location and RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
         return self.instance.create_run_for_job(
-            code.get_definition(),
+            code.get_definition().get_subset(asset_selection={dg.AssetKey(select)}),
+            asset_selection=frozenset({dg.AssetKey(select)}),
             tags={name: value if isinstance(value, str) else json.dumps(value) for name, value in (tags or {}).items()},
             remote_job_origin=RemoteJobOrigin(origin, "__ASSET_JOB") if origin else None,
             job_code_origin=code.get_python_origin(),
         )
+
+    def look(self, run: dg.DagsterRun) -> dg.DagsterRun:
+        """The run as it stands."""
+        found = self.instance.get_run_by_id(run.run_id)
+        assert found is not None
+        return found
+
+    def messages(self, run: dg.DagsterRun) -> list[str]:
+        """The run's log."""
+        return [entry.message for entry in self.instance.all_logs(run.run_id)]
+
+    def ended(self, run: dg.DagsterRun) -> dg.DagsterRun:
+        """The run, once it has ended."""
+        until(lambda: self.look(run).is_finished, timeout=60, what="the run's end")
+        return self.look(run)
 
     def launch(self, *arguments: Any, **options: Any) -> dg.DagsterRun:
         run = self.create(*arguments, **options)
@@ -82,9 +100,8 @@ class Cluster:
         with pytest.raises(RunRefusedError) as caught:
             self.instance.launch_run(run.run_id, None)  # type: ignore[arg-type]
         assert len(self.double.created) == before
-        found = self.instance.get_run_by_id(run.run_id)
-        assert found is not None
-        assert found.status is dg.DagsterRunStatus.FAILURE
+        assert self.look(run).status is dg.DagsterRunStatus.FAILURE
+        assert self.look(run).tags["dagster/max_retries"] == "0"
         errors = [
             entry.dagster_event.engine_event_data.error
             for entry in self.instance.all_logs(run.run_id)
@@ -115,9 +132,11 @@ def made(tmp_path: Path) -> Iterator[Cluster]:
     namespaces = ["dagster", "team-pricing", "forecast", "kube-system"]
     root = str(Path(__file__).parents[2])
     environment = {"PYTHONPATH": root}
-    with KubernetesDouble(tmp_path / "pods", namespaces=namespaces, environment=environment) as double:
+    node = Node(labels={"pool": "pricing"})
+    with KubernetesDouble(tmp_path / "pods", namespaces=namespaces, environment=environment, node=node) as double:
         double.write_kubeconfig(tmp_path / "kubeconfig", "dagster")
         for namespace in ("team-pricing", "forecast"):
+            double.label(namespace, "pod-security.kubernetes.io/enforce", "restricted")
             double.create("configmaps", namespace, {"metadata": {"name": "dagster-pipeline-env"}, "data": {}})
             double.create("secrets", namespace, {"metadata": {"name": "pricing-keys"}, "data": {}})
         home = tmp_path / "home"
@@ -158,17 +177,7 @@ def test_a_run_is_started_where_its_tenant_belongs_and_ends_well(cluster: Cluste
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert container["resources"]["limits"] == {"cpu": "500m", "memory": "1Gi"}
     assert {"secretRef": {"name": "pricing-keys"}} in container["envFrom"]
-
-    def ended() -> bool:
-        found = cluster.instance.get_run_by_id(run.run_id)
-        return found is not None and found.is_finished
-
-    until(ended, timeout=60, what="the run's end")
-    found = cluster.instance.get_run_by_id(run.run_id)
-    assert found is not None
-    assert found.status is dg.DagsterRunStatus.SUCCESS, [
-        entry.message for entry in cluster.instance.all_logs(run.run_id)
-    ]
+    assert cluster.ended(run).status is dg.DagsterRunStatus.SUCCESS, cluster.messages(run)
 
 
 def test_another_tenants_run_goes_elsewhere(cluster: Cluster) -> None:
@@ -246,6 +255,9 @@ REFUSED = {
         "more than its own limit",
     ),
     "no quantity": (container(resources={"limits": {"cpu": "lots"}}), "'lots' is no quantity"),
+    "no limit at all": (container(resources={"limits": {"memory": "0"}}), "'0' leaves nothing"),
+    "less than nothing": (container(resources={"requests": {"cpu": "-1"}}), "'-1' is no quantity"),
+    "endless JSON": ({"dagster-k8s/config": "[" * 100_000}, "is no JSON object"),
     "no JSON": ({"dagster-k8s/config": "{"}, "is no JSON object"),
     "a list": ({"dagster-k8s/config": []}, "is no JSON object"),
     "another tenant's name": ({"mlrepro/tenant": "forecast"}, "is tagged as tenant forecast's"),
@@ -325,3 +337,90 @@ def test_without_a_file_no_run_is_started_and_the_launcher_can_be_made(
     monkeypatch.setenv("MLREPRO_TENANTS", str(cluster.tenants))
     cluster.launch()
     assert [job.namespace for job in cluster.double.created] == ["team-pricing"]
+
+
+SHORT, LONG = 2.0, 4.0
+
+
+class TestStuck:
+    """Runs whose own pod does not run."""
+
+    @pytest.fixture
+    def cluster(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+        monkeypatch.setenv("MLREPRO_POD_CHECK_SECONDS", "0.3")
+        monkeypatch.setenv("MLREPRO_POD_SHORT_WAIT_SECONDS", str(SHORT))
+        monkeypatch.setenv("MLREPRO_POD_WAIT_SECONDS", str(LONG))
+        with made(tmp_path) as cluster:
+            yield cluster
+
+    def test_an_image_that_is_not_there(self, cluster: Cluster) -> None:
+        cluster.tenants.write_text(TENANTS.replace(IMAGE, "registry.invalid/all:1"))
+        run = cluster.launch(image="registry.invalid/all:1")
+        assert cluster.ended(run).status is dg.DagsterRunStatus.FAILURE
+        told = "image 'registry.invalid/all:1' can't be pulled: its registry's name is not known (no such host)"
+        said = [message for message in cluster.messages(run) if told in message]
+        assert len(said) == 2
+        assert said[1] == f"The run's pod does not run: {told} (given up after {SHORT:.0f} s)"
+        assert not cluster.double.objects("jobs", "team-pricing")
+
+    def test_a_quota_in_use_and_one_that_is_too_small(self, cluster: Cluster) -> None:
+        quota = {"metadata": {"name": "quota"}, "spec": {"hard": {"limits.memory": "1536Mi"}}}
+        cluster.double.create("resourcequotas", "forecast", quota)
+        first = cluster.launch("forecast", select="endless")
+        until(lambda: "endless is at work" in cluster.messages(first), timeout=60, what="the first run to be at work")
+        second, third = (
+            cluster.launch("forecast"),
+            cluster.launch(
+                "forecast",
+                tags={"dagster-k8s/config": {"container_config": {"resources": {"limits": {"memory": "2Gi"}}}}},
+            ),
+        )
+        assert cluster.ended(third).status is dg.DagsterRunStatus.FAILURE
+        assert cluster.messages(third)[-1] == (
+            "The run's pod does not run: pod asks for 2Gi memory, the namespace's quota 'quota' allows 1536Mi in all"
+        )
+        assert cluster.ended(second).status is dg.DagsterRunStatus.FAILURE
+        assert cluster.messages(second)[-1].startswith(
+            "The run's pod does not run: pod asks for 1Gi memory, the namespace's quota 'quota' allows 1536Mi, of which"
+            " 1Gi are in use (given up after"
+        )
+        assert cluster.instance.run_launcher.terminate(first.run_id)
+
+    def test_a_program_that_ends_before_the_run_starts_tells_its_last_lines(self, cluster: Cluster) -> None:
+        cluster.double.environment["DAGSTER_HOME"] = "/nowhere"
+        cluster.double.environment["PYTHONPATH"] = "/nowhere"
+        cluster.double.environment["PYTHONHOME"] = "/nowhere"
+        run = cluster.launch()
+        assert cluster.ended(run).status is dg.DagsterRunStatus.FAILURE
+        (said,) = [message for message in cluster.messages(run) if "pod ended with exit code" in message]
+        assert "It wrote last:\n" in said
+        assert "encodings" in said
+
+    def test_run_monitoring_says_why_a_run_died(self, cluster: Cluster) -> None:
+        run = cluster.launch(select="endless")
+        until(lambda: "endless is at work" in cluster.messages(run), timeout=60, what="the run to be at work")
+        (job,) = cluster.double.created
+        message = "The node was low on resource: memory. "
+        cluster.double.disrupt(job.name, namespace="team-pricing", reason="Evicted", message=message)
+        launcher = cluster.instance.run_launcher
+
+        def failed() -> bool:
+            return launcher.check_run_worker_health(cluster.look(run)).status.value == "FAILED"
+
+        until(failed, timeout=30, what="the pod's end")
+        health = launcher.check_run_worker_health(cluster.look(run))
+        assert health.msg is not None
+        assert health.msg.endswith("pod was evicted, as its node was low on memory")
+        info = launcher.get_run_worker_debug_info(run)
+        assert info is not None
+        assert info.startswith("pod was evicted, as its node was low on memory\n")
+
+    def test_an_api_that_is_away_ends_no_run(self, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+        run = cluster.launch(select="endless")
+        until(lambda: "endless is at work" in cluster.messages(run), timeout=60, what="the run to be at work")
+        cluster.double.stop_serving()
+        launcher: Any = cluster.instance.run_launcher
+        launcher._watch.add(run.run_id, "team-pricing", "any")
+        until(lambda: "does not show the run's pods" in caplog.text, timeout=60, what="a warning")
+        assert cluster.look(run).status is dg.DagsterRunStatus.STARTED
+        assert launcher.check_run_worker_health(cluster.look(run)).status.value == "UNKNOWN"

@@ -65,7 +65,8 @@ class SpeakingStepHandler(StepHandler):
             yield from self.inner.launch_step(step_handler_context)
         except DagsterK8sUnrecoverableAPIError as error:
             if getattr(error.k8s_api_exception, "status", None) != _CONFLICT:
-                self._give_up(step, f"Kubernetes refuses the step's Job: {told_by(error.k8s_api_exception)}")
+                self._over.add(step.job)
+                step.fail(f"Kubernetes refuses the step's Job: {told_by(error.k8s_api_exception)}")
         except (DagsterK8sAPIRetryLimitExceeded, HTTPError) as error:
             self._to_launch[step.job] = None
             self._wait(step).note("the Kubernetes API can't be reached")
@@ -114,7 +115,7 @@ class SpeakingStepHandler(StepHandler):
             health = self.inner.check_step_health(step.context)
         except DagsterK8sUnrecoverableAPIError as error:
             raise ValueError(told_by(error.k8s_api_exception)) from error
-        if not health.is_healthy:
+        if not health.is_healthy or step.ended:
             return health
         since = self._silent.setdefault(step.job, time.monotonic())
         if time.monotonic() - since < _SILENT:
@@ -136,10 +137,15 @@ class SpeakingStepHandler(StepHandler):
         if wait.note(found.sentence):
             step.say(f"The step's pod does not run: {found.sentence}.{_bound(self.bounds.seconds(found.patience))}")
         lasted = wait.lasted(found.patience)
-        if lasted >= self.bounds.seconds(found.patience):
+        if lasted >= self.bounds.seconds(found.patience) and self._still(step):
             after = f" (given up after {lasted:.0f} s)" if lasted >= 1 else ""
             self._give_up(step, f"{found.sentence}{after}")
         return CheckStepHealthResult.healthy()
+
+    def _still(self, step: PodStep) -> bool:
+        """Whether it is so at this moment: a pod that has just started must not be ended for what was before."""
+        view = self._observers[step.namespace].view(step.job, newer_than=time.monotonic())
+        return view is not None and trouble(view) is not None
 
     def _wait(self, step: PodStep) -> Wait:
         return self._waits.setdefault(step.job, Wait())
@@ -172,6 +178,7 @@ class SpeakingStepHandler(StepHandler):
             else:  # Dagster retries nothing that has not started: it is the same attempt
                 step.say(f"The step's {again}")
                 self._to_launch[step.job] = view.job["metadata"]["uid"]
+                self._pods.pop(step.job, None)
                 for _ in self.inner.terminate_step(step.context):
                     pass
             return CheckStepHealthResult.healthy()
@@ -190,7 +197,7 @@ class SpeakingStepHandler(StepHandler):
         api = self.inner._api_client.batch_api
         there: Any = None
         try:
-            there = api.read_namespaced_job(step.job, step.namespace, _request_timeout=5).metadata.uid
+            there = api.read_namespaced_job_status(step.job, step.namespace, _request_timeout=5).metadata.uid
         except ApiException as error:
             if error.status != 404:
                 raise

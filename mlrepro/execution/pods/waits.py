@@ -16,6 +16,8 @@ class Wait:
         >>> wait = Wait()
         >>> wait.note("no node is free"), wait.note("no node is free")
         (True, False)
+        >>> wait.lasted(Patience.LONG)
+        0.0
     """
 
     def __init__(self) -> None:
@@ -42,7 +44,8 @@ class Wait:
 
     def lasted(self, patience: Patience) -> float:
         """For how many seconds there has been trouble of this kind, from the first time on."""
-        return time.monotonic() - self._since.setdefault(patience, time.monotonic())
+        now = time.monotonic()
+        return now - self._since.setdefault(patience, now)
 
 
 def _kind(sentence: str) -> str:
