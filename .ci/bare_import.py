@@ -18,6 +18,23 @@ EXTRAS = (
     "boto3",
     "dagster_aws",
     "cryptography",
+    "authlib",
+    "dagster_graphql",
+    "graphene",
+    "graphql",
+    "httpx2",
+    "itsdangerous",
+    "jwt",
+    "kubernetes",
+    "starlette",
+    "uvicorn",
+)
+# what is imported only where the extra that it is for is in use
+OF_AN_EXTRA = (
+    "mlrepro.execution.pods.speaking",
+    "mlrepro.store.formats.",
+    "mlrepro.tenancy.launcher",
+    "mlrepro.web.",
 )
 
 present = [name for name in EXTRAS if importlib.util.find_spec(name)]
@@ -34,7 +51,6 @@ for module in pkgutil.walk_packages(mlrepro.__path__, "mlrepro."):
         importlib.import_module(module.name)
         imported += 1
     except ModuleNotFoundError as error:
-        # a format's own module is imported when a value of its library is at hand
-        if not (module.name.startswith("mlrepro.store.formats.") and error.name in EXTRAS):
+        if not (module.name.startswith(OF_AN_EXTRA) and str(error.name).partition(".")[0] in EXTRAS):
             raise
 print(f"mlrepro, its {len(mlrepro.__all__)} public names and {imported} modules import without any extra")

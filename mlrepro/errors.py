@@ -134,9 +134,8 @@ class ForeignRequestError(MlreproError):
     """A request that could have been sent by another site in a user's browser."""
 
 
-class LaunchRefusedError(MlreproError):
-    """A run may not be launched by whoever asked for it. It ends as failed, and nothing of it was executed."""
-
-
 class RunRefusedError(MlreproError):
-    """A run asks for what its tenant may not have. It was not started."""
+    """A run may not be launched by whoever asks for it, or asks for what its tenant may not have.
+
+    It ends as failed, and nothing of it was executed.
+    """

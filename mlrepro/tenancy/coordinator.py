@@ -85,7 +85,7 @@ class TenantRunCoordinator(QueuedRunCoordinator[dg.DagsterInstance]):
             context: The run, and the request that it came with.
 
         Raises:
-            LaunchRefusedError: Whoever asks for it may not launch it.
+            RunRefusedError: Whoever asks for it may not launch it.
             TenantsError: ``tenants.yaml`` can't be read.
         """
         run = context.dagster_run

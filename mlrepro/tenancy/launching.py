@@ -13,7 +13,7 @@ from dagster._core.storage.tags import (
 )
 from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
-from mlrepro.errors import LaunchRefusedError
+from mlrepro.errors import RunRefusedError
 from mlrepro.tenancy.identity import Identity
 from mlrepro.tenancy.members import Role
 from mlrepro.tenancy.model import Tenants
@@ -56,7 +56,7 @@ def check_launch(
         instance: Where other runs are.
 
     Raises:
-        LaunchRefusedError: It may not be launched.
+        RunRefusedError: It may not be launched.
     """
     tenant = tenant_of(run, tenants)
     if submitter.identity is not None:
@@ -81,13 +81,13 @@ def _check_member(identity: Identity, tenant: str, location: str, tenants: Tenan
     if tenants.is_admin(identity.user, identity.groups):
         return
     if tenant == NOBODY:
-        raise LaunchRefusedError(
+        raise RunRefusedError(
             f"code location {location} belongs to no tenant: only admins launch it. Name it in tenants.yaml"
         )
     role = tenants.roles(identity.user, identity.groups).get(tenant)
     if role is None or role.rank < Role.LAUNCHER.rank:
         held = f"is {role} of" if role else "does not belong to"
-        raise LaunchRefusedError(
+        raise RunRefusedError(
             f"{identity.user} {held} tenant {tenant}, and may not launch what is in code location {location}:"
             f" that takes the role {Role.LAUNCHER}"
         )
@@ -97,7 +97,7 @@ def _check_machine(tenant: str) -> None:
     """Who has the database may do anything with it; a tenant's own processes are kept to what is the tenant's."""
     own = os.environ.get("MLREPRO_TENANT")
     if own and own != tenant:
-        raise LaunchRefusedError(f"this process is tenant {own}'s (MLREPRO_TENANT), and launches nothing of {tenant}")
+        raise RunRefusedError(f"this process is tenant {own}'s (MLREPRO_TENANT), and launches nothing of {tenant}")
 
 
 def _earlier(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
@@ -115,7 +115,7 @@ def _check_earlier(earlier: Iterable[dg.DagsterRun], tenant: str, tenants: Tenan
     for other in earlier:
         owner = tenant_of(other, tenants)
         if owner != tenant:
-            raise LaunchRefusedError(
+            raise RunRefusedError(
                 f"run {other.run_id}, which this one goes on from, is not tenant {tenant}'s: launch it afresh"
             )
 
@@ -140,9 +140,9 @@ def _check_tags(tags: Mapping[str, str], known: Iterable[Mapping[str, str]], ten
         if any(other.get(tag) == value for other in known):
             continue
         if tag == TENANT_TAG and value != tenant:
-            raise LaunchRefusedError(f"the tag {tag}: {value} is not for users to set: this run is of tenant {tenant}")
+            raise RunRefusedError(f"the tag {tag}: {value} is not for users to set: this run is of tenant {tenant}")
         if tag.startswith(_PODS) or tag == _CODE_SERVER:
-            raise LaunchRefusedError(
+            raise RunRefusedError(
                 f"the tag {tag} may not be given to a run: say what steps need by @ml_asset(resources=...),"
                 " and what the run needs by the tags of its job"
             )
@@ -151,7 +151,7 @@ def _check_tags(tags: Mapping[str, str], known: Iterable[Mapping[str, str]], ten
 def _check_backfill(run: dg.DagsterRun, earlier: Iterable[dg.DagsterRun], instance: dg.DagsterInstance) -> None:
     number = run.tags.get(BACKFILL_ID_TAG)
     if number and all(other.tags.get(BACKFILL_ID_TAG) != number for other in earlier) and instance.get_backfill(number):
-        raise LaunchRefusedError(f"backfill {number} did not launch this run: leave out the tag {BACKFILL_ID_TAG}")
+        raise RunRefusedError(f"backfill {number} did not launch this run: leave out the tag {BACKFILL_ID_TAG}")
 
 
 def _check_priority(tags: Mapping[str, str]) -> None:
@@ -161,7 +161,7 @@ def _check_priority(tags: Mapping[str, str]) -> None:
     except ValueError:
         allowed = False
     if not allowed:
-        raise LaunchRefusedError(
+        raise RunRefusedError(
             f"{PRIORITY_TAG} is {given!r}: give a whole number from -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY},"
             " which counts among the tenant's own runs"
         )

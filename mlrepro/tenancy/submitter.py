@@ -25,7 +25,7 @@ from dagster._core.storage.tags import (
 )
 from dagster._core.workspace.context import BaseWorkspaceRequestContext
 
-from mlrepro.errors import LaunchRefusedError
+from mlrepro.errors import RunRefusedError
 from mlrepro.tenancy.identity import Identity
 from mlrepro.tenancy.permissions import IdentifiedRequestContext
 from mlrepro.tenancy.tags import USER_TAG
@@ -62,12 +62,12 @@ def submitter_of(run: dg.DagsterRun, workspace: BaseWorkspaceRequestContext, ins
         instance: Where runs and backfills are.
 
     Raises:
-        LaunchRefusedError: Nobody can say who it was.
+        RunRefusedError: Nobody can say who it was.
     """
     if isinstance(workspace, IdentifiedRequestContext):
         return Submitter(workspace.identity.user, identity=workspace.identity)
     if getattr(workspace, "source", None) is not None:
-        raise LaunchRefusedError(
+        raise RunRefusedError(
             "this run came through a webserver that does not know who asks: launch it through `mlrepro webserver`"
         )
     retried = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
@@ -104,7 +104,7 @@ def _of_backfill(backfill: PartitionBackfill) -> Submitter:
         return Submitter(_instigator(tags) or AUTOMATION)
     if user := tags.get(USER_TAG):
         return Submitter(user, backfill=backfill)
-    raise LaunchRefusedError(
+    raise RunRefusedError(
         f"nobody knows who launched backfill {backfill.backfill_id}: launch it through `mlrepro webserver`"
     )
 

@@ -9,7 +9,7 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.run_coordinator import SubmitRunContext
 
-from mlrepro.errors import LaunchRefusedError, TenantsError
+from mlrepro.errors import RunRefusedError, TenantsError
 from tests.tenancy.company import TENANTS, Company, company
 
 FORGED = {"dagster/user": "root", "user": "root", "mlrepro/location": "b", "mlrepro/git_ref": "main"}
@@ -137,19 +137,19 @@ class TestWhoMay:
         if why is None:
             assert firm.submit(run, firm.by(*who))["dagster/user"] == who[0]
             return
-        with pytest.raises(LaunchRefusedError, match=why):
+        with pytest.raises(RunRefusedError, match=why):
             firm.submit(run, firm.by(*who))
         refused(firm, run, why, who[0])
 
     def test_a_plain_webserver_launches_nothing(self, firm: Company) -> None:
         run = firm.create("a", {"dagster/user": "ana", "dagster/sensor_name": "watch"})
-        with pytest.raises(LaunchRefusedError):
+        with pytest.raises(RunRefusedError):
             firm.submit(run, firm.unverified())
         refused(firm, run, "launch it through `mlrepro webserver`", "?")
 
     def test_nor_does_its_backfill(self, firm: Company) -> None:
         run = firm.create("a", {"dagster/backfill": backfill(firm, {}), "dagster/user": "ana"})
-        with pytest.raises(LaunchRefusedError, match="nobody knows who launched backfill fill"):
+        with pytest.raises(RunRefusedError, match="nobody knows who launched backfill fill"):
             firm.submit(run, firm.daemon())
         refused(firm, run, "nobody knows", "?")
 
@@ -171,7 +171,7 @@ class TestWhoMay:
         if not firm.instance.get_backfill("bobs"):
             backfill(firm, {"dagster/user": "bob"}, name="bobs")
         run = firm.create("a", tags)
-        with pytest.raises(LaunchRefusedError, match=why):
+        with pytest.raises(RunRefusedError, match=why):
             firm.submit(run, firm.by(user))
         refused(firm, run, why, user)
 
@@ -179,14 +179,14 @@ class TestWhoMay:
     def test_tags_that_come_by_a_backfill(self, tag: str, firm: Company) -> None:
         mine = backfill(firm, {"dagster/user": "ana", tag: "b"})
         run = firm.create("a", {"dagster/backfill": mine, tag: "b"})
-        with pytest.raises(LaunchRefusedError, match=tag):
+        with pytest.raises(RunRefusedError, match=tag):
             firm.submit(run, firm.daemon())
 
     def test_the_jobs_own_tags_stay(self, firm: Company) -> None:
         run = firm.create("a", job="large")
         assert "dagster-k8s/config" in firm.submit(run, firm.by("ana"))
         other = firm.create("a", {"dagster-k8s/config": "{}"}, job="large")
-        with pytest.raises(LaunchRefusedError):
+        with pytest.raises(RunRefusedError):
             firm.submit(other, firm.by("ana"))
 
     @pytest.mark.parametrize("workspace", ["user", "sensor"])
@@ -202,21 +202,21 @@ class TestWhoMay:
             "parent's tag": lambda: firm.create("a", sensor | {"dagster/parent_run_id": theirs}),
             "root's tag": lambda: firm.create("a", sensor | {"dagster/root_run_id": theirs}),
         }[how]()
-        with pytest.raises(LaunchRefusedError, match=f"run {theirs}, which this one goes on from"):
+        with pytest.raises(RunRefusedError, match=f"run {theirs}, which this one goes on from"):
             firm.submit(run, firm.by("ana") if workspace == "user" else firm.daemon())
 
     def test_what_was_refused_is_not_allowed_by_going_on_from_it(self, firm: Company) -> None:
         tags = {"dagster-k8s/config": "{}"}
         first = firm.create("a", tags)
-        with pytest.raises(LaunchRefusedError):
+        with pytest.raises(RunRefusedError):
             firm.submit(first, firm.by("ana"))
         again = firm.create("a", tags, parent_run_id=first, root_run_id=first)
-        with pytest.raises(LaunchRefusedError, match="may not be given"):
+        with pytest.raises(RunRefusedError, match="may not be given"):
             firm.submit(again, firm.by("ana"))
 
     def test_what_was_refused_can_be_launched_again_by_who_may(self, firm: Company) -> None:
         first = firm.create("a")
-        with pytest.raises(LaunchRefusedError):
+        with pytest.raises(RunRefusedError):
             firm.submit(first, firm.by("eve"))
         again = firm.create("a", dict(firm.run(first).tags), parent_run_id=first, root_run_id=first)
         tags = firm.submit(again, firm.by("ana"))
@@ -226,7 +226,7 @@ class TestWhoMay:
         tags = {"dagster-k8s/config": "{}"}
         first = firm.create("a", tags)
         again = firm.create("a", tags, parent_run_id=first, root_run_id=first)
-        with pytest.raises(LaunchRefusedError, match="may not be given"):
+        with pytest.raises(RunRefusedError, match="may not be given"):
             firm.submit(again, firm.by("ana"))
 
     def test_a_run_is_executed_again_with_its_tags(self, firm: Company) -> None:
@@ -240,13 +240,13 @@ class TestWhoMay:
     ) -> None:
         monkeypatch.setenv("MLREPRO_TENANT", "a")
         firm.submit(firm.create("a"), firm.daemon())
-        with pytest.raises(LaunchRefusedError, match="is tenant a's"):
+        with pytest.raises(RunRefusedError, match="is tenant a's"):
             firm.submit(firm.create("b"), firm.daemon())
 
     def test_rights_that_are_taken_away_are_gone_at_once(self, firm: Company) -> None:
         firm.submit(firm.create("a"), firm.by("ana"))
         firm.file.write_text(firm.file.read_text().replace("user: ana", "user: anna"))
-        with pytest.raises(LaunchRefusedError):
+        with pytest.raises(RunRefusedError):
             firm.submit(firm.create("a"), firm.by("ana"))
 
 
