@@ -190,10 +190,14 @@ def _process_context(home: Path, target: WorkspaceFileTarget, settings: Settings
 
 def _instance(home: Path) -> DagsterInstance:
     try:
-        return DagsterInstance.from_config(os.fspath(home.resolve()))
+        instance = DagsterInstance.from_config(os.fspath(home.resolve()))
+        # Dagster makes these when they are first used, which would be within somebody's request
+        for _ in (instance.run_coordinator, instance.run_launcher, instance.compute_log_manager, instance.scheduler):
+            pass
     except Exception as error:
         # a mistake in the file, a variable that is not set, a database that is away: each has errors of its own
         raise WebserverError(f"the Dagster instance of {home} can't be opened: {_first_line(error)}") from error
+    return instance
 
 
 def _first_line(error: Exception) -> str:
