@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dagster import DagsterError, DagsterInstance
+from dagster import DagsterInstance
 from dagster import __version__ as dagster_version
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -161,9 +161,9 @@ def _target(files: Sequence[Path]) -> WorkspaceFileTarget:
 def _names(target: WorkspaceFileTarget, files: Sequence[Path]) -> list[str]:
     try:
         return [origin.location_name for origin in target.create_origins()]
-    except (DagsterError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:
         told = ", ".join(map(str, files))
-        raise WebserverError(f"{told} can't be read: {str(error).strip().splitlines()[0]}") from error
+        raise WebserverError(f"{told} can't be read: {_first_line(error)}") from error
 
 
 def _check(names: Sequence[str], wanted: dict[str, str], files: Sequence[Path]) -> None:
@@ -190,7 +190,15 @@ def _process_context(home: Path, target: WorkspaceFileTarget, settings: Settings
 
 def _instance(home: Path) -> DagsterInstance:
     try:
-        return DagsterInstance.from_config(os.fspath(home.resolve()))
-    except DagsterError as error:
-        first = str(error).strip().splitlines()[0]
-        raise WebserverError(f"the Dagster instance of {home} can't be opened: {first}") from error
+        instance = DagsterInstance.from_config(os.fspath(home.resolve()))
+        # Dagster makes these when they are first used, which would be within somebody's request
+        for _ in (instance.run_coordinator, instance.run_launcher, instance.compute_log_manager, instance.scheduler):
+            pass
+    except Exception as error:
+        # a mistake in the file, a variable that is not set, a database that is away: each has errors of its own
+        raise WebserverError(f"the Dagster instance of {home} can't be opened: {_first_line(error)}") from error
+    return instance
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -44,6 +44,7 @@ class AuditLog:
         self._lock = threading.Lock()
         self._file: int | None = None
         self._seen: tuple[int, int] | None = None
+        self._cut = False
         with self._lock:
             self._open()
 
@@ -103,9 +104,13 @@ class AuditLog:
         with self._lock:
             try:
                 file = self._open()
-                # one write, so that lines of several processes do not mix
+                # one write, so that lines of several processes do not mix; what a full disk cut off is no entry, and
+                # must not take the next one with it
+                line = b"\n" + line if self._cut else line
+                self._cut = True
                 if os.write(file, line) != len(line):
                     raise OSError("the disk took only a part of it")  # noqa: TRY301
+                self._cut = False
             except OSError as error:
                 raise AuditError(
                     f"the audit log {self.path} can't be written ({error.strerror or error}), so nothing may be changed"
@@ -133,7 +138,17 @@ class AuditLog:
             ) from error
         made = os.fstat(self._file)
         self._seen = (made.st_dev, made.st_ino)
+        self._cut = made.st_size > 0 and _last_byte(self.path) != b"\n"
         return self._file
+
+
+def _last_byte(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1)
+    except OSError:
+        return b""  # it may be written, and not read
 
 
 def _now() -> str:

@@ -184,7 +184,8 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
     def _refused(self, connection: HTTPConnection, what: str, why: str) -> None:
         tenants = [self._tenant] if self._tenant else []
         identity = identity_of(connection)
-        self._audit.asked(what, connection=connection, identity=identity, target={}, tenants=tenants, refused=why)
+        with contextlib.suppress(AuditError):  # nothing is done that would have to be known
+            self._audit.asked(what, connection=connection, identity=identity, target={}, tenants=tenants, refused=why)
 
 
 async def _reported_key(request: Request) -> AssetKey | None:

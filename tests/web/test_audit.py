@@ -146,6 +146,27 @@ def test_a_log_that_was_moved_away_begins_anew(tmp_path: Path) -> None:
     assert [json.loads(line)["what"] for line in log.path.read_text().splitlines()] == ["second"]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_entry_that_a_full_disk_cut_off_does_not_take_the_next_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    import os
+
+    log, write = AuditLog(tmp_path / "audit.jsonl"), os.write
+    _write(log, "first")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda file, line: write(file, line[:20]))
+        with pytest.raises(AuditError, match="the disk took only a part"):
+            _write(log, "cut off")
+    if restarted:
+        log = AuditLog(log.path)
+    _write(log, "second")
+    _write(log, "third")
+    first, cut, second, third = log.path.read_text().splitlines()
+    assert [json.loads(line)["what"] for line in (first, second, third)] == ["first", "second", "third"]
+    assert len(cut) == 20
+
+
 def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     context = multiprocessing.get_context("spawn")

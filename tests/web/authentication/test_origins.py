@@ -83,6 +83,12 @@ def test_what_another_site_could_send_is_refused(
     assert says in answer.text
 
 
+def test_graphql_of_an_instance_of_ones_own_takes_json_only_as_well(site: TestClient) -> None:
+    path = "/tenants/delay/graphql"
+    assert site.post(path, headers=[*KNOWN, OWN, ("Content-Type", "text/plain")]).status_code == 403
+    assert site.post(path, headers=[*KNOWN, OWN, JSON]).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/report_asset_materialization/a", "/report_asset_check/a", "/"])
 def test_other_paths_too(site: TestClient, path: str) -> None:
     assert site.post(path, headers=[*KNOWN, JSON]).status_code == 403
