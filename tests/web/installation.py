@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._daemon.asset_daemon import get_auto_materialize_paused
 from starlette.testclient import TestClient
@@ -170,14 +170,14 @@ class User:
         self._prefix = prefix
         self.headers = {USER_HEADER: name} if name else {}
 
-    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def request(self, method: str, path: str, **more: Any) -> httpx2.Response:
         headers = {**self.headers, **more.pop("headers", {})}
         return self._client.request(method, self._prefix + path, headers=headers, follow_redirects=False, **more)
 
-    def post(self, query: str, variables: dict[str, Any] | None = None) -> httpx.Response:
+    def post(self, query: str, variables: dict[str, Any] | None = None) -> httpx2.Response:
         return self.request("POST", "/graphql", json={"query": query, "variables": variables or {}})
 
-    def get(self, query: str, variables: dict[str, Any] | None = None) -> httpx.Response:
+    def get(self, query: str, variables: dict[str, Any] | None = None) -> httpx2.Response:
         params = {"query": query, "variables": json.dumps(variables or {})}
         return self.request("GET", "/graphql", params=params)
 

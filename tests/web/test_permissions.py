@@ -1,6 +1,6 @@
 """Who may do what: each mutation for each role, on one's own code location and on another team's."""
 
-import httpx
+import httpx2
 import pytest
 from dagster._core.workspace.permissions import LOCATION_SCOPED_PERMISSIONS, Permissions
 from dagster_graphql.schema import create_schema
@@ -27,7 +27,7 @@ def may(user: str, mutation: Mutation) -> bool:
     return mutation.needs is not None and user in USERS and USERS[user].rank >= Role(mutation.needs).rank
 
 
-def refused(response: httpx.Response) -> str | None:
+def refused(response: httpx2.Response) -> str | None:
     """Why a mutation was not made; None if it was."""
     told = response.json()
     if not told.get("data"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import websockets
 
@@ -28,8 +28,8 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def post(self, query: str, **variables: Any) -> httpx.Response:
-        return httpx.post(
+    def post(self, query: str, **variables: Any) -> httpx2.Response:
+        return httpx2.post(
             f"{self.url}/graphql",
             json={"query": query, "variables": variables},
             headers={"origin": self.url},
@@ -77,14 +77,14 @@ def test_a_launcher_launches_the_own_teams_job_and_not_the_others(served: Served
 
 
 def test_the_ui_is_served(served: Served) -> None:
-    page = httpx.get(f"{served.url}/runs", headers={"accept": "text/html"}, timeout=60)
+    page = httpx2.get(f"{served.url}/runs", headers={"accept": "text/html"}, timeout=60)
     assert page.status_code == 200
     assert "Content-Security-Policy" in page.headers
 
 
 def test_another_site_can_change_nothing_in_a_users_browser(served: Served) -> None:
     before = len(served.audited())
-    answer = httpx.post(
+    answer = httpx2.post(
         f"{served.url}/graphql",
         json={"query": LAUNCH, "variables": {"p": launching("delay")}},
         headers={"origin": "https://evil.example"},
