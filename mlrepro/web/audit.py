@@ -107,10 +107,9 @@ class AuditLog:
                 # one write, so that lines of several processes do not mix; what a full disk cut off is no entry, and
                 # must not take the next one with it
                 line = b"\n" + line if self._cut else line
-                self._cut = True
-                if os.write(file, line) != len(line):
+                self._cut = os.write(file, line) != len(line)
+                if self._cut:
                     raise OSError("the disk took only a part of it")  # noqa: TRY301
-                self._cut = False
             except OSError as error:
                 raise AuditError(
                     f"the audit log {self.path} can't be written ({error.strerror or error}), so nothing may be changed"

@@ -124,6 +124,8 @@ def test_without_the_log_nothing_is_changed_and_the_answer_says_why(
     assert (reported.status_code, "nothing may be changed" in reported.text) == (503, True)
     assert shared.state() == before
     assert len(shared.audited()) == entries
+    shared.user("vera").post(LAUNCH, {"p": team.launch()})
+    assert len(shared.audited()) == entries + 1, "what could not be written left nothing behind"
 
 
 def test_only_its_owner_reads_the_log(tmp_path: Path) -> None:
