@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.deployment.programs import environment, free_port, listens
 from tests.web.installation import DAGSTER, TENANTS, WORKSPACE
@@ -100,8 +100,8 @@ def _measure(folder: Path, rounds: int, user: str) -> None:
 def _asked(port: int) -> bool:
     url = f"http://127.0.0.1:{port}"
     try:
-        answer = httpx.post(f"{url}/graphql", json={"query": QUERY}, headers={"origin": url}, timeout=120)
-    except httpx.TransportError:
+        answer = httpx2.post(f"{url}/graphql", json={"query": QUERY}, headers={"origin": url}, timeout=120)
+    except httpx2.TransportError:
         return False
     return answer.status_code == 200 and bool(answer.json()["data"]["assetNodes"])
 

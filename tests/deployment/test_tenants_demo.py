@@ -50,7 +50,7 @@ def signed_in_page(browser: Any, made: TenantsInstallation, user: str) -> Iterat
     context = browser.new_context(
         bypass_csp=True, viewport={"width": 1500, "height": 1000}, extra_http_headers=signed_in(user)
     )
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(180_000)
     try:
         yield context.new_page()
     finally:
