@@ -154,13 +154,22 @@ def _check_backfill(run: dg.DagsterRun, earlier: Iterable[dg.DagsterRun], instan
         raise RunRefusedError(f"backfill {number} did not launch this run: leave out the tag {BACKFILL_ID_TAG}")
 
 
+def allowed_priority(given: str) -> bool:
+    """Whether a user may give a run this priority.
+
+    Example:
+        >>> allowed_priority("-10"), allowed_priority("11"), allowed_priority("first")
+        (True, False, False)
+    """
+    try:
+        return abs(int(given)) <= HIGHEST_PRIORITY
+    except ValueError:
+        return False
+
+
 def _check_priority(tags: Mapping[str, str]) -> None:
     given = tags.get(PRIORITY_TAG, "0")
-    try:
-        allowed = abs(int(given)) <= HIGHEST_PRIORITY
-    except ValueError:
-        allowed = False
-    if not allowed:
+    if not allowed_priority(given):
         raise RunRefusedError(
             f"{PRIORITY_TAG} is {given!r}: give a whole number from -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY},"
             " which counts among the tenant's own runs"

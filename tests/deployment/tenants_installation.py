@@ -149,6 +149,7 @@ class TenantsInstallation(Programs):
             MLREPRO_STORE=f"s3://{BUCKET}/mlrepro",
             MLREPRO_TENANTS=str(self.tenants_file),
             DAGSTER_POSTGRES_PASSWORD="any",
+            **{f"DAGSTER_POSTGRES_PASSWORD_{tenant.upper()}": "any" for tenant in TENANTS},
             PROXY_SECRET=SECRET,
             AWS_ENDPOINT_URL=s3.endpoint,
             AWS_REGION="us-east-1",

@@ -95,9 +95,14 @@ def _hard(tenants: Tenants, tenant: Named) -> dict[str, str]:
 
 
 def _default_resources(tenant: Named) -> dict[str, Any]:
-    """A quota refuses pods that ask for nothing, so those get this much."""
+    """A quota refuses pods that ask for nothing, so those get this much. What asks for 0 would not count in it."""
     resources = pods.step_resources(tenant)
-    return {"type": "Container", "defaultRequest": resources["requests"], "default": resources["limits"]}
+    return {
+        "type": "Container",
+        "min": {"cpu": "1m", "memory": "1Mi"},
+        "defaultRequest": resources["requests"],
+        "default": resources["limits"],
+    }
 
 
 def _config_maps(tenants: Tenants, tenant: Named) -> list[dict[str, Any]]:

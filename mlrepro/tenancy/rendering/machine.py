@@ -20,7 +20,7 @@ def machine_files(tenants: Tenants) -> Iterator[tuple[str, str]]:
 
 def _pair(folder: str, tenants: Tenants, served: Sequence[Named], only: Named | None) -> Iterator[tuple[str, str]]:
     dagster = {
-        "storage": settings.storage(tenants, only, "DAGSTER_POSTGRES_PASSWORD"),
+        "storage": settings.storage(tenants, only, settings.password("DAGSTER_POSTGRES_PASSWORD", only)),
         "compute_logs": settings.compute_logs(tenants, only),
         "run_coordinator": settings.run_coordinator(),
         "run_monitoring": {"enabled": True, **settings.MONITORING},

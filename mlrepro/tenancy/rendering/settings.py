@@ -11,7 +11,7 @@ UPLOAD_INTERVAL: Final = 30
 """Seconds until the UI shows what a running step has printed."""
 
 MONITORING: Final = {
-    "start_timeout_seconds": 180,
+    "start_timeout_seconds": 900,  # longer than a stuck pod is waited for, which says what keeps it
     "cancel_timeout_seconds": 180,
     "poll_interval_seconds": 30,
 }
@@ -43,6 +43,14 @@ def database(tenants: Tenants, tenant: Named | None) -> tuple[str, str]:
         return postgres.database, postgres.user
     own = tenant.name.replace("-", "_")
     return f"{postgres.database}_{own}", f"{postgres.user}_{own}"
+
+
+def password(variable: str, tenant: Named | None) -> str:
+    """The environment variable with a database's password: one each where tenants are isolated.
+
+    The webserver, which logs in to all of them, has one environment.
+    """
+    return variable if tenant is None else f"{variable}_{tenant.name.upper().replace('-', '_')}"
 
 
 def storage(tenants: Tenants, tenant: Named | None, password: str) -> dict[str, Any]:

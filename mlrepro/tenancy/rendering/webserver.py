@@ -98,7 +98,7 @@ def _key(folder: str, name: str) -> str:
 
 def _instance(tenants: Tenants, only: Named | None) -> dict[str, Any]:
     return {
-        "storage": settings.storage(tenants, only, _password(only)),
+        "storage": settings.storage(tenants, only, settings.password(settings.PASSWORD, only)),
         "compute_logs": settings.compute_logs(tenants, only),
         "run_coordinator": settings.run_coordinator(copies.FILE),
         "run_launcher": launcher.run_launcher(tenants, only, copies.FILE),
@@ -106,10 +106,6 @@ def _instance(tenants: Tenants, only: Named | None) -> dict[str, Any]:
         "run_retries": settings.RETRIES,
         "telemetry": {"enabled": False},
     }
-
-
-def _password(only: Named | None) -> str:
-    return settings.PASSWORD if only is None else f"{settings.PASSWORD}_{only.name.upper().replace('-', '_')}"
 
 
 def _deployment(tenants: Tenants) -> dict[str, Any]:
@@ -182,4 +178,4 @@ def _secret(tenants: Tenants, only: Named | None) -> dict[str, Any]:
     """The database's password; of isolated tenants one each, under the tenant's name."""
     key = "postgresql-password" if only is None else only.name
     reference = {"name": tenants.instance.postgres.secret, "key": key}
-    return {"name": _password(only), "valueFrom": {"secretKeyRef": reference}}
+    return {"name": settings.password(settings.PASSWORD, only), "valueFrom": {"secretKeyRef": reference}}

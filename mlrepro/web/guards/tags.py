@@ -5,6 +5,7 @@ from typing import Final
 
 from dagster._core.storage import tags as dagster_tags
 
+from mlrepro.tenancy.launching import allowed_priority
 from mlrepro.tenancy.permissions import DAGSTER_USER_TAG
 from mlrepro.tenancy.tags import LOCATION_TAG, TENANT_TAG
 from mlrepro.web.guards.asked import Asked, Refused
@@ -86,6 +87,8 @@ def checked(
             continue
         if asked.context.access.is_admin and key not in _RESERVED:
             continue
+        if key == dagster_tags.PRIORITY_TAG and allowed_priority(value):
+            continue  # it counts among the tenant's own runs
         raise Refused(f"the tag {key[:100]} can't be set to that: it is not for users to say")
     stamps = asked.context.get_viewer_tags() | {key: value for key, value in own.items() if value is not None}
     return [{"key": key, "value": value} for key, value in (told | stamps).items()]
