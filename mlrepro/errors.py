@@ -108,3 +108,11 @@ class RetentionError(MlreproError):
 
 class TenantsError(MlreproError):
     """``tenants.yaml`` can't be read, or what it says can't be."""
+
+
+class BundleError(MlreproError):
+    """A source tree can't be packed as it is, or a code bundle can't be used."""
+
+
+class HostileBundleError(BundleError):
+    """A code bundle that mlrepro did not make: it names something outside itself, or more than it may hold."""
