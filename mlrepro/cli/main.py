@@ -5,6 +5,7 @@ import sys
 import click
 
 from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
+    bundles,
     channels,
     comparing,
     fingerprinting,

@@ -42,3 +42,29 @@ def commit(root: Path, message: str = "work") -> str:
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", message)
     return git(root, "rev-parse", "HEAD").strip()
+
+
+def definitions(factor: int = 1, more: str = "") -> str:
+    """A code location of two assets; a factor that differs changes the code of the second alone."""
+    return f"""
+import dagster as dg
+
+from mlrepro import ml_asset, ml_definitions
+
+
+@ml_asset
+def numbers() -> list[int]:
+    return [1, 2, 3]
+
+
+@ml_asset
+def total(numbers: list[int]) -> int:
+    return {factor} * sum(numbers)
+
+{more}
+defs = ml_definitions(assets=[numbers, total])
+"""
+
+
+def write_project(root: Path, factor: int = 1, more: str = "") -> Path:
+    return write_tree(root, {**PROJECT, "pricing/definitions.py": definitions(factor, more)})
