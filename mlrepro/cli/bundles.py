@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
+from mlrepro.catalog import find_store
 from mlrepro.cli.app import Where, app, print_json, verb
 from mlrepro.cli.progress import Progress
 
@@ -124,3 +125,74 @@ def _commit(git: dict[str, object] | None) -> str | None:
     if not git or not git.get("commit"):
         return None
     return str(git["commit"])[:10] + (" dirty" if git.get("dirty") else "")
+
+
+@app.command("code-server")
+@click.argument("location", metavar="LOCATION")
+@click.option("-p", "--port", type=int, envvar="DAGSTER_CODE_SERVER_PORT", help="Port to serve on.")
+@click.option("-s", "--socket", type=click.Path(), envvar="DAGSTER_CODE_SERVER_SOCKET", help="Or a socket.")
+@click.option(
+    "--host", default="localhost", show_default=True, envvar="DAGSTER_CODE_SERVER_HOST", help="Address to serve on."
+)
+@click.option("--interval", default=2.0, show_default=True, help="Seconds between two looks at the history.")
+@click.option("--max-workers", type=int, envvar="DAGSTER_CODE_SERVER_MAX_WORKERS", help="Threads that serve.")
+@click.option(
+    "--container-image", envvar=["DAGSTER_CONTAINER_IMAGE", "DAGSTER_CURRENT_IMAGE"], help="Image of what is launched."
+)
+@click.option("--container-context", envvar="DAGSTER_CONTAINER_CONTEXT", help="Configuration of containers, as JSON.")
+@click.option(
+    "--inject-env-vars-from-instance",
+    is_flag=True,
+    envvar="DAGSTER_INJECT_ENV_VARS_FROM_INSTANCE",
+    help="Load the instance's environment variables.",
+)
+@click.option(
+    "--startup-timeout",
+    default=0,
+    envvar="DAGSTER_CODE_SERVER_STARTUP_TIMEOUT",
+    help="Seconds that a version may take to load. Default: no limit.",
+)
+@click.option("--log-level", default="info", show_default=True, help="Of this server and those of the versions.")
+@click.option("--store", "url", metavar="URL", help="Folder or URL. Default: MLREPRO_STORE, then DAGSTER_HOME.")
+@click.option("--scope", metavar="NAME", help="Whose histories. Default: MLREPRO_SCOPE, then 'default'.")
+def code_server_command(
+    location: str,
+    port: int | None,
+    socket: str | None,
+    host: str,
+    interval: float,
+    max_workers: int | None,
+    container_image: str | None,
+    container_context: str | None,
+    inject_env_vars_from_instance: bool,
+    startup_timeout: int,
+    log_level: str,
+    url: str | None,
+    scope: str | None,
+) -> None:
+    """Serve the current workflow version of LOCATION to webserver and daemon, and follow its history.
+
+    A push or a rollback takes effect within seconds: the version is started beside the one that serves, and takes over
+    when it answers. Runs in flight end on their version; those in the queue start with the one they were submitted
+    with. A version that can't be served leaves the one before in service, and the log says why.
+
+    \b
+      mlrepro code-server pricing -p 4000
+      workspace.yaml:  load_from: [{grpc_server: {host: localhost, port: 4000, location_name: pricing}}]
+    """
+    from mlrepro.bundles.serving import serve
+
+    serve(
+        location,
+        find_store(url, scope=scope),
+        port=port,
+        socket=socket,
+        host=host,
+        interval=interval,
+        max_workers=max_workers,
+        image=container_image,
+        container_context=container_context,
+        inject_env_vars=inject_env_vars_from_instance,
+        startup_timeout=startup_timeout,
+        log_level=log_level,
+    )

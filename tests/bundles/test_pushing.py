@@ -77,7 +77,7 @@ BROKEN: dict[str, tuple[dict[str, str], str]] = {
     ),
     "no definitions": ({"pricing/definitions.py": "x = 1\n"}, "does not load"),
     "an asset twice": (
-        {"pricing/definitions.py": definitions() + "\ndefs = dg.Definitions(assets=[total, total.with_attributes()])\n"},
+        {"pricing/definitions.py": definitions() + "defs = dg.Definitions(assets=[total, total.with_attributes()])\n"},
         "does not load",
     ),
     "the end of the process": ({"pricing/definitions.py": "import os\nos._exit(3)\n"}, "ended the process.* code 3"),
