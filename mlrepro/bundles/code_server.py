@@ -28,7 +28,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from mlrepro.bundles.tags import WORKFLOW_VERSION_TAG
 from mlrepro.bundles.version_server import CONTEXT, Settings, VersionServer
-from mlrepro.bundles.versions import WorkflowVersion, current_version, unknown_location, workflow_version
+from mlrepro.catalog.workflows import WorkflowVersion, current_version, unknown_location, workflow_version
 from mlrepro.errors import BundleError, MlreproError
 from mlrepro.store import Store
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from mlrepro.bundles.extracting import read_manifest
 from mlrepro.bundles.manifest import Manifest
-from mlrepro.bundles.versions import WorkflowVersion
 from mlrepro.bundles.workflow import KINDS, Workflow
+from mlrepro.catalog.workflows import WorkflowVersion
 from mlrepro.errors import BundleError, StoreError
 from mlrepro.store import Store
 from mlrepro.versioning import Change

@@ -10,9 +10,9 @@ from mlrepro.bundles.git import GitState, git_state
 from mlrepro.bundles.manifest import File
 from mlrepro.bundles.packing import Packed, Progress, Sent, pack, store_bundle
 from mlrepro.bundles.proving import Proof, import_root, prove
-from mlrepro.bundles.versions import WorkflowVersion, append_push, current_version
 from mlrepro.bundles.workflow import KINDS
 from mlrepro.catalog import find_store
+from mlrepro.catalog.workflows import WorkflowVersion, append_push, current_version
 from mlrepro.errors import BundleError, StoreError
 from mlrepro.io_managers.provenance import launched_by
 from mlrepro.store import Store

@@ -15,7 +15,7 @@ from dagster._grpc.constants import GrpcServerCommand
 from dagster._grpc.server import GrpcServerProcess
 
 from mlrepro.bundles.extracting import bundle_cache, fetch
-from mlrepro.bundles.versions import WorkflowVersion
+from mlrepro.catalog.workflows import WorkflowVersion
 from mlrepro.errors import BundleError
 from mlrepro.store import Store
 

@@ -78,7 +78,7 @@ def push_command(
 @verb
 def workflows_command(where: Where, location: str) -> None:
     """List what LOCATION served: each version, who pushed it or rolled back to it, when and why; newest first."""
-    from mlrepro.bundles.versions import workflow_versions
+    from mlrepro.catalog.workflows import workflow_versions
 
     found = list(workflow_versions(where.store(), location))
     if where.as_json:
@@ -110,7 +110,7 @@ def workflows_command(where: Where, location: str) -> None:
 def workflow_diff_command(where: Where, location: str, before: str, after: str) -> None:
     """Show what differs between two versions of LOCATION: assets, jobs, schedules, sensors, code, files, libraries."""
     from mlrepro.bundles.comparing import workflow_diff
-    from mlrepro.bundles.versions import parse_number, workflow_version
+    from mlrepro.catalog.workflows import parse_number, workflow_version
 
     store = where.store()
     old, new = (workflow_version(store, location, parse_number(each)) for each in (before, after))
@@ -196,3 +196,16 @@ def code_server_command(
         startup_timeout=startup_timeout,
         log_level=log_level,
     )
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def exec_command(command: tuple[str, ...]) -> None:
+    """Run COMMAND with the code bundle that MLREPRO_BUNDLE names: the entry point of an image whose pods run bundles.
+
+    \b
+      ENTRYPOINT ["mlrepro", "exec"]
+    """
+    from mlrepro.bundles.entering import enter
+
+    enter(command)

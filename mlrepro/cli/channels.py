@@ -92,7 +92,7 @@ def rollback_command(
 def _rollback_location(
     where: Where, location: str | None, to: str | None, reason: str, who: str | None, given: list[Any]
 ) -> None:
-    from mlrepro.bundles.versions import append_rollback, parse_number
+    from mlrepro.catalog.workflows import append_rollback, parse_number
     from mlrepro.io_managers.provenance import launched_by
 
     if location is None or any(given):

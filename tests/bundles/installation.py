@@ -52,6 +52,7 @@ class Installation(Programs):
 
     @contextlib.contextmanager
     def code_server(self) -> Iterator[None]:
+        self.seen = 0  # of its log
         arguments = ["mlrepro", "code-server", "pricing", "-p", str(self.code_port), "--interval", "0.5"]
         with self.running("code", [*arguments, "--host", "127.0.0.1"], self.variables):
             self.wait_for_port("the code server", self.code_port)

@@ -8,14 +8,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import pytest
 from dagster._api.list_repositories import sync_list_repositories_grpc
 from dagster._grpc.client import DagsterGrpcClient
 
-from mlrepro.bundles.versions import append_rollback, current_version
+from mlrepro.catalog.workflows import append_rollback, current_version
 from mlrepro.store.keys import blob_key
 from tests.bundles.installation import Installation
 from tests.bundles.project import PROJECT, definitions
@@ -137,7 +137,7 @@ class Asking:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
-    def __enter__(self) -> "Asking":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -202,7 +202,6 @@ def test_a_version_whose_process_dies_is_started_again(installation: Installatio
         client = DagsterGrpcClient(port=installation.code_port, host="127.0.0.1")
         before = client.get_server_id()
         pids = [int(found) for found in re.findall(r"in process (\d+)", installation.log())]
-        (installation.folder / "code.log").write_text("")
         os.kill(pids[-1], signal.SIGKILL)
         served(installation, 1)
         assert client.get_server_id() != before

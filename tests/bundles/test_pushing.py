@@ -7,7 +7,7 @@ import pytest
 from mlrepro.bundles import fetch
 from mlrepro.bundles.comparing import workflow_diff
 from mlrepro.bundles.pushing import Pushed, push
-from mlrepro.bundles.versions import current_version, workflow_version
+from mlrepro.catalog.workflows import current_version, workflow_version
 from mlrepro.errors import BundleError
 from mlrepro.store import Store, open_store
 from mlrepro.store.keys import blob_key

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mlrepro.bundles.versions import (
+from mlrepro.catalog.workflows import (
     append_push,
     append_rollback,
     current_version,
