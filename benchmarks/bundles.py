@@ -73,13 +73,11 @@ def main() -> None:
         began = time.perf_counter()
         fetch(store, packed.digest, Path(folder, "cache"))
         extracted = time.perf_counter() - began
-        print(
-            f"{arguments.pushes:,} pushes of {arguments.files} files ({size_of(root) / 1e6:.1f} MB), {CHANGED} changed each"
-        )
+        print(f"{arguments.pushes:,} pushes, {CHANGED} of {arguments.files} files changed each")
+        print(f"size of the project:        {size_of(root) / 1e6:8.1f} MB")
         print(f"store after the first push: {first / 1e6:8.1f} MB")
-        print(
-            f"store after all:            {grown / 1e6:8.1f} MB ({(grown - first) / (arguments.pushes - 1) / 1e3:.1f} kB a push)"
-        )
+        each = (grown - first) / (arguments.pushes - 1)
+        print(f"store after all:            {grown / 1e6:8.1f} MB ({each / 1e3:.1f} kB a push)")
         print(f"as gzipped tarballs:        {tarballs / 1e6:8.1f} MB; ratio {grown / tarballs:.3f}")
         print(f"pack and store, median:     {statistics.median(seconds[1:]):8.3f} s (the first {seconds[0]:.3f} s)")
         print(f"extract and check:          {extracted:8.3f} s")

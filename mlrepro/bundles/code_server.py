@@ -167,8 +167,8 @@ class BundleApiServicer(DagsterProxyApiServicer):
         else:
             error = serializable_error_info_from_exc_info(sys.exc_info())
         serving = "nothing is served" if self._current is None else f"{self._current.version.name} stays in service"
-        cause = _innermost(error)
-        said = text.format(location=self._settings.location, serving=serving, error=cause.message.strip())
+        cause = str(raised) if isinstance(raised, MlreproError) else _innermost(error).message.strip()
+        said = text.format(serving=serving, error=cause)
         if self._current is None:
             self._load_error = error  # type: ignore[assignment]  # as above
         if said != self._said:

@@ -120,7 +120,12 @@ def test_a_rollback_is_served_and_everything_comes_from_the_cache(installation: 
         run = installation.end(installation.launch())
         assert installation.cache_of(run) == {"numbers": "hit", "total": "computed"}
 
-        append_rollback(installation.store, "pricing", 1, who="ben", reason="wrong prices")
+        config = {"rollback_workflow": {"config": {"to": "v1", "reason": "wrong prices"}}}
+        job = installation.run("rollback_workflow", {"ops": config})
+        moved = current_version(installation.store, "pricing")
+        assert moved is not None
+        assert (moved.of, moved.kind, moved.reason, moved.body["run_id"]) == (1, "rollback", "wrong prices", job)
+        assert installation.tag(job) == "pricing@v2"
         installation.wait("the rollback", lambda: installation.code_versions() == first)
         run = installation.end(installation.launch())
         assert installation.cache_of(run) == {"numbers": "hit", "total": "hit"}
