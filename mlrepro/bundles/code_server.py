@@ -21,7 +21,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._grpc.__generated__ import dagster_api_pb2
 from dagster._grpc.client import DEFAULT_GRPC_TIMEOUT
 from dagster._grpc.proxy_server import DagsterProxyApiServicer
-from dagster._grpc.types import ExecuteExternalJobArgs, StartRunResult
+from dagster._grpc.types import CanCancelExecutionRequest, ExecuteExternalJobArgs, StartRunResult
 from dagster._serdes import deserialize_value, serialize_value
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
@@ -68,6 +68,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
         self._current: VersionServer | None = None
         self._others: dict[int, tuple[VersionServer, threading.Timer]] = {}
         self._servers_lock = threading.Lock()
+        self._number = 0
         self._failed: tuple[int, float] | None = None
         self._said = ""
         self._own_id = str(uuid.uuid4())
@@ -119,6 +120,8 @@ class BundleApiServicer(DagsterProxyApiServicer):
     def _move(self, *, anew: bool = False) -> None:
         """Serve what the history names; whatever goes wrong leaves what is served in service."""
         with self._reload_lock:
+            if self._shutdown_once_executions_finish_event.is_set():
+                return
             try:
                 wanted = current_version(self._store, self._settings.location)
                 if wanted is None:
@@ -127,6 +130,10 @@ class BundleApiServicer(DagsterProxyApiServicer):
                 self._say_failed("the history of {location} can't be read, {serving}: {error}", None)
                 return
             serving = self._current
+            if wanted.number < self._number:
+                # an entry that can't be read any more is no reason to go back
+                wanted = serving.version if serving is not None else wanted
+            self._number = max(self._number, wanted.number)
             if serving is not None and not anew and serving.is_alive and serving.version.of == wanted.of:
                 return
             if self._was_tried(wanted.number):
@@ -247,6 +254,14 @@ class BundleApiServicer(DagsterProxyApiServicer):
         except Exception:  # noqa: BLE001 -- the launcher is told, and the run fails with it
             return _not_started(None, serializable_error_info_from_exc_info(sys.exc_info()))
 
+    def CanCancelExecution(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Ask the server that executes the run, which may not be the one that serves."""
+        asked = deserialize_value(request.serialized_can_cancel_execution_request, CanCancelExecutionRequest)
+        client = self._run_clients.get(asked.run_id)
+        if client is None:
+            return self._query("CanCancelExecution", request, context)
+        return client._get_response("CanCancelExecution", request)
+
     @contextlib.contextmanager
     def _server_for(self, run: DagsterRun | None) -> Iterator[VersionServer]:
         number = _submitted_with(run)
@@ -303,6 +318,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
 
     def cleanup(self) -> None:
         """End: the servers first, each after its runs."""
+        self._shutdown_once_executions_finish_event.set()
         self._wake.set()
         with self._servers_lock:
             timers = [timer for _, timer in self._others.values()]

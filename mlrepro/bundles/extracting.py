@@ -22,6 +22,7 @@ _AT_ONCE: Final = 16
 _STALE: Final = 24 * 3600.0
 """Seconds after which what a killed process left behind is removed."""
 
+_TRIES: Final = 5
 _TEMPORARY: Final = ".tmp-"
 _MANIFEST: Final = ".json"
 
@@ -54,10 +55,8 @@ def fetch(store: Store, digest: str, folder: str | Path | None = None) -> Path:
     tree = cache / digest
     try:
         manifest = _known(cache, digest)
-        if manifest is not None and (flaw := _flaw(tree, manifest)) is None:
+        if manifest is not None and _flaw(tree, manifest) is None:
             return tree
-        if manifest is None or flaw is not None:
-            _put_aside(tree, cache)
         cache.mkdir(parents=True, exist_ok=True)
         _remove_stale(cache)
         return _extract(store, digest, cache)
@@ -110,17 +109,21 @@ def _extract(store: Store, digest: str, cache: Path) -> Path:
         beside = made.with_suffix(_MANIFEST)
         beside.write_bytes(data)
         beside.replace(cache / (digest + _MANIFEST))
-        try:
-            made.rename(tree)
-        except OSError as error:
-            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-                raise
-            # another process was faster, with the same files
-            if (flaw := _flaw(tree, manifest)) is not None:
-                raise BundleError(f"{tree} is damaged ({flaw}) while it is made: somebody writes to it") from error
+        for _ in range(_TRIES):
+            try:
+                made.rename(tree)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                    raise
+            else:
+                return tree
+            if _flaw(tree, manifest) is None:  # another process was faster, with the same files
+                return tree
+            # only now, so that who runs from it finds the code in its place all the time
+            _put_aside(tree, cache)
+        raise BundleError(f"{tree} is changed again and again while it is made: somebody writes to it")
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    return tree
 
 
 def _write(store: Store, digest: str, manifest: Manifest, root: Path) -> None:

@@ -52,3 +52,13 @@ def code_location(step_context: StepExecutionContext) -> str | None:
     """Name the code location that a run was launched from, None for a run without one (a test, a script)."""
     origin = step_context.dagster_run.remote_job_origin
     return origin.location_name if origin else None
+
+
+def workflow() -> dict[str, str]:
+    """Name the workflow version, code bundle and image that this process runs, as far as its environment tells."""
+    named = {
+        "workflow_version": "MLREPRO_WORKFLOW_VERSION",
+        "bundle": "MLREPRO_BUNDLE",
+        "image": "DAGSTER_CURRENT_IMAGE",
+    }
+    return {name: found for name, variable in named.items() if (found := os.environ.get(variable))}
