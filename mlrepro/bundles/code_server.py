@@ -127,7 +127,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
                 if wanted is None:
                     raise unknown_location(self._store, self._settings.location)
             except MlreproError:
-                self._say_failed("the history of {location} can't be read, {serving}: {error}", None)
+                self._say_failed("the history can't be followed", None)
                 return
             serving = self._current
             if wanted.number < self._number:
@@ -141,7 +141,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
             try:
                 server = self._start(wanted)
             except Exception:  # noqa: BLE001 -- whatever the project raises while it loads
-                self._say_failed(f"{wanted.name} can't be served, {{serving}}: {{error}}", wanted.number)
+                self._say_failed(f"{wanted.name} can't be served", wanted.number)
                 return
             self._switch(server)
 
@@ -165,7 +165,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
         if old is not None and idle:
             old.retire()
 
-    def _say_failed(self, text: str, number: int | None) -> None:
+    def _say_failed(self, what: str, number: int | None) -> None:
         if number is not None:
             self._failed = (number, time.monotonic() + _AGAIN)
         raised = sys.exception()
@@ -175,7 +175,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
             error = serializable_error_info_from_exc_info(sys.exc_info())
         serving = "nothing is served" if self._current is None else f"{self._current.version.name} stays in service"
         cause = str(raised) if isinstance(raised, MlreproError) else _innermost(error).message.strip()
-        said = text.format(serving=serving, error=cause)
+        said = f"{what}, {serving}: {cause}"
         if self._current is None:
             self._load_error = error  # type: ignore[assignment]  # as above
         if said != self._said:

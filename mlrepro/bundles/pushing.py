@@ -27,14 +27,14 @@ class Pushed:
     Attributes:
         version: The version that is served now.
         new: Whether it is a new one; otherwise nothing had changed.
-        packed: The bundle.
+        packed: The bundle; None where the image holds the code.
         sent: Files that were sent, and their bytes.
         before: The version that was served before, or None.
     """
 
     version: WorkflowVersion
     new: bool
-    packed: Packed
+    packed: Packed | None
     sent: Sent
     before: WorkflowVersion | None
 
@@ -43,21 +43,25 @@ class Pushed:
         return {
             **self.version.to_json(),
             "new": self.new,
-            "files": len(self.packed.manifest.entries),
+            "files": 0 if self.packed is None else len(self.packed.manifest.entries),
             "files_sent": self.sent.files,
             "bytes_sent": self.sent.size,
             "before": None if self.before is None else self.before.number,
         }
 
     def __str__(self) -> str:
-        shown = f"bundle {self.packed.digest[:12]}, {len(self.packed.manifest.entries)} files"
+        if self.packed is None:
+            shown, sent = f"image {self.version.image}", ""
+        else:
+            shown = f"bundle {self.packed.digest[:12]}, {len(self.packed.manifest.entries)} files"
+            sent = f", {self.sent.files} sent"
         if not self.new:
             return f"{self.version.name} is served already ({shown}): nothing changed"
         counted = self.version.body["counts"]
         counts = ", ".join(f"{counted[kind]} {kind}" for kind in KINDS if kind in counted)
         same = self.before is not None and self.before.digest == self.version.digest
         told = "the same definitions" if same else counts
-        return f"{self.version.name} ({told}; {shown}, {self.sent.files} sent)"
+        return f"{self.version.name} ({told}; {shown}{sent})"
 
 
 def push(
@@ -70,6 +74,7 @@ def push(
     who: str | None = None,
     reason: str = "",
     image: str | None = None,
+    bundle: bool = True,
     allow_lock_drift: bool = False,
     again: bool = False,
     cache: str | Path | None = None,
@@ -87,6 +92,7 @@ def push(
         who: Default: ``MLREPRO_USER``, then the operating system's user.
         reason: Why, for the history.
         image: The container image that runs it, for the history.
+        bundle: Whether to make a bundle. Without one the version is what the image holds; push where it is built.
         allow_lock_drift: Go on though the libraries differ from those of the image.
         again: Push code that was rolled back from.
         cache: Where bundles are extracted. Default: ``MLREPRO_BUNDLE_CACHE``, then the user's cache folder.
@@ -98,6 +104,10 @@ def push(
         StoreError: The store failed.
     """
     opened = find_store(store)
+    if not bundle:
+        return _push_image(
+            location, module, attribute, Path(root).resolve(), opened, who, reason, image, again, timeout
+        )
     packed = pack(root)
     import_from = import_root(packed.root, module)
     before = current_version(opened, location)
@@ -108,9 +118,36 @@ def push(
     proof = prove(tree, module, attribute, import_from, root=packed.root, timeout=timeout)
     if not allow_lock_drift:
         locks.check_drift(packed.root, proof.workflow.libraries, theirs)
-    content = _content(opened, packed, module, attribute, import_from, proof, git_state(packed.root), image)
+    content = {
+        **_content(opened, packed.root, module, attribute, import_from, proof, git_state(packed.root), image),
+        "bundle": packed.stored.to_json(),
+    }
     version, new = append_push(opened, location, content, who=who or launched_by(), reason=reason, again=again)
     return Pushed(version, new, packed, sent, before)
+
+
+def _push_image(
+    location: str,
+    module: str,
+    attribute: str | None,
+    root: Path,
+    store: Store,
+    who: str | None,
+    reason: str,
+    image: str | None,
+    again: bool,
+    timeout: float,
+) -> Pushed:
+    if not image:
+        raise BundleError("without a bundle an image has to hold the code: name it with --image NAME:TAG")
+    import_from = import_root(root, module)
+    before = current_version(store, location)
+    proof = prove(root, module, attribute, import_from, root=root, timeout=timeout)
+    content = _content(store, root, module, attribute, import_from, proof, git_state(root), image)
+    version, new = append_push(
+        store, location, {**content, "bundle": None}, who=who or launched_by(), reason=reason, again=again
+    )
+    return Pushed(version, new, None, Sent(0, 0), before)
 
 
 def _deliver(
@@ -137,7 +174,7 @@ def _deliver(
 
 def _content(
     store: Store,
-    packed: Packed,
+    root: Path,
     module: str,
     attribute: str | None,
     import_from: str,
@@ -145,7 +182,7 @@ def _content(
     git: GitState | None,
     image: str | None,
 ) -> dict[str, Any]:
-    lock = locks.project_lock(packed.root)
+    lock = locks.project_lock(root)
     try:
         described = store.write_bytes(proof.workflow.to_bytes())
         freeze = store.write_bytes(proof.environment["freeze"].encode())
@@ -156,7 +193,6 @@ def _content(
         "digest": proof.workflow.digest,
         "definitions": described,
         "counts": proof.workflow.counts,
-        "bundle": packed.stored.to_json(),
         "module": module,
         "attribute": attribute,
         "import_from": import_from,

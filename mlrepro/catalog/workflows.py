@@ -215,16 +215,12 @@ def append_rollback(
         UnknownVersionError: There is no such version.
         BundleError: It is served already, or there is none to go back to.
     """
-    target: WorkflowVersion | None = None
 
     def make(newest: Entry | None) -> Mapping[str, Any]:
-        nonlocal target
         served = None if newest is None else _version(location, newest)
         if newest is None or served is None:
             raise unknown_location(store, location)
-        target = _target(store, location, served, to)
-        if target.of == served.of or target.same_code(served.body):
-            raise BundleError(f"{location} serves v{target.of} already")
+        target = _checked_target(store, location, served, to)
         left = [
             *served.body.get("left", ()),
             {"version": served.of, **{name: served.body.get(name) for name in _CONTENT}},
@@ -237,6 +233,14 @@ def append_rollback(
     appended = append_once(store, _history(location), make)
     assert appended is not None
     return _sure(location, appended)
+
+
+def rollback_target(store: Store, location: str, to: int | None) -> WorkflowVersion:
+    """The version that `append_rollback` would serve now. Raises as it does."""
+    served = current_version(store, location)
+    if served is None:
+        raise unknown_location(store, location)
+    return _checked_target(store, location, served, to)
 
 
 def parse_number(text: str) -> int:
@@ -263,6 +267,13 @@ def unknown_location(store: Store, location: str) -> UnknownVersionError:
         f"the code location {location} has no version in {store.url} (scope {store.scope}); {there}. `mlrepro push`"
         " makes one"
     )
+
+
+def _checked_target(store: Store, location: str, served: WorkflowVersion, to: int | None) -> WorkflowVersion:
+    target = _target(store, location, served, to)
+    if target.of == served.of or target.same_code(served.body):
+        raise BundleError(f"{location} serves v{target.of} already")
+    return target
 
 
 def _target(store: Store, location: str, served: WorkflowVersion, to: int | None) -> WorkflowVersion:

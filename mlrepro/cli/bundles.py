@@ -25,6 +25,7 @@ from mlrepro.cli.progress import Progress
 @click.option(
     "--image", metavar="IMAGE", envvar="DAGSTER_CURRENT_IMAGE", help="The image that runs it, for the history."
 )
+@click.option("--no-bundle", is_flag=True, help="The image holds the code: note what it defines, and send no files.")
 @click.option("--allow-lock-drift", is_flag=True, help="Go on though the libraries differ from those of the image.")
 @click.option("--again", is_flag=True, help="Push code that was rolled back from.")
 @verb
@@ -37,6 +38,7 @@ def push_command(
     reason: str,
     who: str | None,
     image: str | None,
+    no_bundle: bool,
     allow_lock_drift: bool,
     again: bool,
 ) -> None:
@@ -49,6 +51,7 @@ def push_command(
     \b
       mlrepro push pricing -m pricing.definitions
       mlrepro push pricing -m pricing.definitions --reason "holidays as a feature"
+      mlrepro push pricing -m pricing.definitions --no-bundle --image registry/pricing:v7    as it is built
     """
     # these bring Dagster, which the verbs that only read the store do without
     from mlrepro.bundles.pushing import push
@@ -63,6 +66,7 @@ def push_command(
             who=who,
             reason=reason,
             image=image,
+            bundle=not no_bundle,
             allow_lock_drift=allow_lock_drift,
             again=again,
             progress=progress,

@@ -1,6 +1,7 @@
 """Verbs that move channels and pins: rollback, promote, approve, release; and the one that tells who did: history."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -37,6 +38,11 @@ def _cascade(function: Callable[..., Any]) -> Callable[..., Any]:
     "--location", metavar="LOCATION", help="Without ASSET: the code location to take back, with all its code."
 )
 @click.option("--to", metavar="v3", help="The version. Default: the newest earlier one that is not quarantined.")
+@click.option(
+    "--helm-values",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --location: write the version's image into this values file too.",
+)
 @_REASON
 @_cascade
 @_PARTITION
@@ -48,6 +54,7 @@ def rollback_command(
     channel: str | None,
     location: str | None,
     to: str | None,
+    helm_values: Path | None,
     reason: str,
     cascade: bool,
     module: str | None,
@@ -66,9 +73,12 @@ def rollback_command(
       mlrepro rollback churn_model --channel production --to v3 --cascade -m project
       mlrepro rollback features --to v2
       mlrepro rollback --location pricing --to v12 --reason "prices of zero"
+      mlrepro rollback --location pricing --helm-values values.yaml    for an image that is deployed from git
     """
-    if location is not None or asset is None:
-        _rollback_location(where, location, to, reason, who, given=[asset, channel, partition, module, cascade])
+    if location is not None or asset is None or helm_values is not None:
+        _rollback_location(
+            where, location, to, helm_values, reason, who, given=[asset, channel, partition, module, cascade]
+        )
         return
     # these bring Dagster, which the verbs that only read the store do without
     from mlrepro.execution.moves import rollback
@@ -90,9 +100,16 @@ def rollback_command(
 
 
 def _rollback_location(
-    where: Where, location: str | None, to: str | None, reason: str, who: str | None, given: list[Any]
+    where: Where,
+    location: str | None,
+    to: str | None,
+    helm_values: Path | None,
+    reason: str,
+    who: str | None,
+    given: list[Any],
 ) -> None:
-    from mlrepro.catalog.workflows import append_rollback, parse_number
+    from mlrepro.bundles.helm_values import set_image
+    from mlrepro.catalog.workflows import append_rollback, parse_number, rollback_target
     from mlrepro.io_managers.provenance import launched_by
 
     if location is None or any(given):
@@ -100,14 +117,21 @@ def _rollback_location(
             "name the asset to take back, or with --location alone the code location: no channel, partition, module or"
             " cascade goes with it"
         )
-    number = None if to is None else parse_number(to)
-    moved = append_rollback(where.store(), location, number, who=who or launched_by(), reason=reason)
+    store, number = where.store(), None if to is None else parse_number(to)
+    if helm_values is not None:
+        target = rollback_target(store, location, number)
+        if target.image is None:
+            raise MlreproError(f"{target.name} was pushed without an image: there is nothing to write to {helm_values}")
+        # before the history moves, which would not know of a file that can't be edited
+        set_image(helm_values, location, target.image)
+        number = target.of
+    moved = append_rollback(store, location, number, who=who or launched_by(), reason=reason)
     if where.as_json:
         print_json(moved.to_json())
-    else:
-        click.echo(
-            f"{location}: v{moved.body['from']} -> v{moved.of} by {moved.who}, as v{moved.number} of its history"
-        )
+        return
+    click.echo(f"{location}: v{moved.body['from']} -> v{moved.of} by {moved.who}, as v{moved.number} of its history")
+    if helm_values is not None:
+        click.echo(f"{helm_values} has the image {moved.image}: commit it")
 
 
 @app.command("promote")

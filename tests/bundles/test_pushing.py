@@ -35,6 +35,7 @@ def test_a_push_appends_who_when_commit_bundle_and_environment(store: Store, pro
     body = workflow_version(store, "pricing", 1).to_json()
     assert (body["who"], body["reason"], body["image"]) == ("ada", "first", "registry/pricing:7")
     assert body["git"] == {"commit": made, "dirty": False}
+    assert pushed.packed is not None
     assert body["bundle"]["content_hash"] == pushed.packed.digest
     assert body["counts"] == {"assets": 2, "jobs": 3, "resources": 1}
     assert "dagster==" in store.read_bytes(body["environment"]["freeze"]).decode()
@@ -122,6 +123,15 @@ def test_a_src_layout_is_found(store: Store, tmp_path: Path) -> None:
     assert do(store, tmp_path / "p").version.import_from == "src"
 
 
+def test_what_an_image_holds_is_noted_without_a_bundle(store: Store, project: Path) -> None:
+    with pytest.raises(BundleError, match="--image NAME:TAG"):
+        do(store, project, bundle=False)
+    pushed = do(store, project, bundle=False, image="registry/pricing:v7")
+    assert (pushed.version.bundle, pushed.version.image) == (None, "registry/pricing:v7")
+    assert "image registry/pricing:v7)" in str(pushed)
+    assert do(store, project, bundle=False, image="registry/pricing:v8").new
+
+
 def test_a_module_that_is_installed_elsewhere_does_not_pass_for_the_bundle(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,10 +144,12 @@ def test_a_module_that_is_installed_elsewhere_does_not_pass_for_the_bundle(
 
 def test_a_file_that_the_store_lost_is_sent_again(store: Store, project: Path) -> None:
     first = do(store, project)
+    assert first.packed is not None
     lost = first.packed.manifest.entries["pricing/query.sql"]
     store._objects.delete(blob_key("default", lost.digest))  # type: ignore[union-attr]
     write_project(project, 2)
     second = do(store, project)
+    assert second.packed is not None
     assert fetch(store, second.packed.digest, project.parent / "other").is_dir()
 
 

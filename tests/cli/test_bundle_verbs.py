@@ -80,6 +80,25 @@ def test_rollback_takes_a_whole_location_back(store: Store, command: Command) ->
     assert served.image == "registry/pricing:3"
 
 
+def test_the_image_of_the_version_is_written_for_whoever_deploys_from_git(
+    store: Store, command: Command, tmp_path: Path
+) -> None:
+    pushed(store, 1, 2)
+    values = tmp_path / "values.yaml"
+    values.write_text("deployments:\n  - name: pricing\n    image: {repository: registry/pricing, tag: '2'}  # by CI\n")
+    code, out, _ = command("rollback", "--location", "pricing", "--helm-values", str(values))
+    assert code == 0
+    assert out.endswith("values.yaml has the image registry/pricing:1: commit it\n")
+    assert "tag: '1'}  # by CI" in values.read_text()
+
+    values.write_text("deployments: []\n")
+    code, _, err = command("rollback", "--location", "pricing", "--to", "v2", "--helm-values", str(values))
+    assert (code, len(err.splitlines())) == (1, 1)
+    served = current_version(store, "pricing")
+    assert served is not None
+    assert served.of == 1, "nothing moved"
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no such location": (["workflows", "prizing"], "the code location prizing has no version in"),
     "no such version": (["workflow-diff", "pricing", "v1", "v9"], "has no v9 in"),
