@@ -24,7 +24,7 @@ def load(tree: Path, import_from: str, module: str, attribute: str | None) -> Ma
     from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
     from dagster._grpc.server import LoadedRepositories
 
-    from mlrepro.bundles.workflow import describe
+    from mlrepro.bundles.describing import describe
     from mlrepro.versioning import environment
 
     origin = LoadableTargetOrigin(module_name=module, attribute=attribute, working_directory=str(tree / import_from))

@@ -116,6 +116,13 @@ class Installation(Programs):
         assert self._client.get_run_status(run_id) == dg.DagsterRunStatus.SUCCESS, "\n".join(told)
         return run_id
 
+    def status(self, run_id: str) -> dg.DagsterRunStatus:
+        found: dg.DagsterRunStatus = self._client.get_run_status(run_id)
+        return found
+
+    def terminate(self, run_id: str) -> None:
+        self._client.terminate_runs([run_id])
+
     def tag(self, run_id: str) -> str | None:
         with self.instance() as instance:
             run = instance.get_run_by_id(run_id)

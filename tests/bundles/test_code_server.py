@@ -94,6 +94,18 @@ def test_runs_keep_to_the_version_that_they_were_submitted_with(installation: In
             assert {run.run_id for run in found} == {in_flight, queued}
 
 
+def test_a_run_of_an_earlier_version_can_be_ended(installation: Installation) -> None:
+    installation.push(waiting(1))
+    with installation.started():
+        installation.until_served("1")
+        in_flight = installation.launch("first", "second")
+        installation.wait("the first step", (installation.folder / "started-1").exists)
+        installation.push(waiting(2))
+        installation.until_served("2")
+        installation.terminate(in_flight)
+        installation.wait("its end", lambda: installation.status(in_flight) == dg.DagsterRunStatus.CANCELED)
+
+
 def steps_of(installation: Installation, run_id: str) -> set[str]:
     """The code versions that the steps of a run reported."""
     with installation.instance() as instance:
@@ -188,6 +200,10 @@ def test_moving_leaves_no_gap_and_what_cannot_be_served_leaves_the_version_befor
         packed = installation.push(cached(7)).packed
         served(installation, 7)
         assert asking.client.get_server_id() != before
+
+        (installation.folder / "store").rename(installation.folder / "away")
+        said(installation, "the history can't be followed, pricing@v7 stays in service")
+        (installation.folder / "away").rename(installation.folder / "store")
     assert asking.wrong == []
     assert asking.count > 50
 

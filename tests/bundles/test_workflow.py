@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from mlrepro import Metric, channel, ml_asset, ml_definitions, rollback_sensor
-from mlrepro.bundles.workflow import Workflow, describe
+from mlrepro.bundles.describing import describe
+from mlrepro.bundles.workflow import Workflow
 
 
 class Config(dg.Config):
@@ -139,7 +140,7 @@ def test_it_comes_back_from_its_bytes() -> None:
 def test_places_processes_and_hash_seeds_do_not_count(tmp_path: Path) -> None:
     from tests.bundles.project import write_project
 
-    code = "from pricing.definitions import defs\nfrom mlrepro.bundles.workflow import describe\n"
+    code = "from pricing.definitions import defs\nfrom mlrepro.bundles.describing import describe\n"
     code += "print(describe([defs.get_repository_def()]).digest)"
     found = set()
     for number in range(3):
