@@ -288,8 +288,9 @@ class BundleApiServicer(DagsterProxyApiServicer):
                 if kept is not None:
                     kept[1].cancel()
                 server = kept[0] if kept is not None and kept[0].is_alive else None
-                if server is None and self._current is not None and self._current.version.of == number:
-                    server = self._current  # it came back meanwhile
+                current = self._current
+                if server is None and current is not None and current.is_alive and current.version.of == number:
+                    server = current  # it came back meanwhile
             if server is None:
                 try:
                     server = self._start(workflow_version(self._store, self._settings.location, number))
