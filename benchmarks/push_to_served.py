@@ -12,6 +12,7 @@ all cached but the code's costs less than that; then the pod's start is what rem
 import argparse
 import contextlib
 import importlib.metadata
+import os
 import statistics
 import subprocess
 import sys
@@ -68,7 +69,11 @@ def files_of_libraries() -> list[str]:
             more = {each.name.lower() for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})}
             left += more - seen
             seen |= more
-            files += [str(path) for file in found.files or () if (path := Path(str(file.locate()))).is_file()]
+            files += [
+                str(path)
+                for file in found.files or ()
+                if (path := Path(os.path.normpath(str(file.locate())))).is_file()
+            ]
     return sorted(set(files))
 
 
@@ -78,9 +83,11 @@ def layer(folder: Path) -> tuple[float, float, int]:
     unpacked.mkdir()
     names.write_text("\n".join(files_of_libraries()))
     began = time.perf_counter()
-    subprocess.run(["tar", "-P", "-I", "gzip -1", "-T", str(names), "-cf", str(packed)], check=True)
+    subprocess.run(
+        ["tar", "-P", "--hard-dereference", "-I", "gzip -1", "-T", str(names), "-cf", str(packed)], check=True
+    )
     written = time.perf_counter()
-    subprocess.run(["tar", "-C", str(unpacked), "-xf", str(packed)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(["tar", "-C", str(unpacked), "--strip-components=1", "-xf", str(packed)], check=True)
     return written - began, time.perf_counter() - written, packed.stat().st_size
 
 
