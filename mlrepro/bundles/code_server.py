@@ -116,6 +116,8 @@ class BundleApiServicer(DagsterProxyApiServicer):
             if self._server_termination_event.is_set() or self._shutdown_once_executions_finish_event.is_set():
                 return
             self._move()
+            if self._current is not None:
+                self._current.keep()
 
     def _move(self, *, anew: bool = False) -> None:
         """Serve what the history names; whatever goes wrong leaves what is served in service."""

@@ -16,11 +16,14 @@ from typing import Final
 from mlrepro.bundles.manifest import MAX_MANIFEST, File, Link, Manifest, folders_of
 from mlrepro.errors import BlobMissingError, BundleError, CacheWarning, HostileBundleError, StoreError
 from mlrepro.store import Store, StoredValue
-from mlrepro.store.keys import check_sha256
+from mlrepro.store.keys import check_sha256, is_sha256
 
 _AT_ONCE: Final = 16
 _STALE: Final = 24 * 3600.0
 """Seconds after which what a killed process left behind is removed."""
+
+_UNUSED: Final = 30 * 24 * 3600.0
+"""Seconds after which a tree that nobody asked for is removed."""
 
 _TRIES: Final = 5
 _TEMPORARY: Final = ".tmp-"
@@ -56,6 +59,7 @@ def fetch(store: Store, digest: str, folder: str | Path | None = None) -> Path:
     try:
         manifest = _known(cache, digest)
         if manifest is not None and _flaw(tree, manifest) is None:
+            keep(cache, digest)
             return tree
         cache.mkdir(parents=True, exist_ok=True)
         _remove_stale(cache)
@@ -65,6 +69,12 @@ def fetch(store: Store, digest: str, folder: str | Path | None = None) -> Path:
             f"the code bundle {digest[:12]} can't be extracted to {cache}: {error.strerror or error}; name a folder"
             " that can be written in MLREPRO_BUNDLE_CACHE"
         ) from error
+
+
+def keep(cache: Path, digest: str) -> None:
+    """Note that a bundle's tree is in use, so that it is not removed for the next thirty days."""
+    with contextlib.suppress(OSError):
+        os.utime(cache / (digest + _MANIFEST))
 
 
 def read_manifest(store: Store, digest: str) -> Manifest:
@@ -202,10 +212,22 @@ def _put_aside(tree: Path, cache: Path) -> None:
 
 
 def _remove_stale(cache: Path) -> None:
+    """Remove what killed processes left behind, and trees that were not asked for in a long time."""
     for each in cache.glob(f"{_TEMPORARY}*"):
+        _remove_if_older(each, _STALE)
+    for each in cache.glob(f"*{_MANIFEST}"):
         with contextlib.suppress(OSError):
-            if time.time() - each.lstat().st_mtime > _STALE:
-                if each.is_dir() and not each.is_symlink():
-                    shutil.rmtree(each)
-                else:
-                    each.unlink()
+            if is_sha256(each.stem) and time.time() - each.lstat().st_mtime > _UNUSED:
+                each.unlink()
+                aside = cache / f"{_TEMPORARY}{uuid.uuid4().hex}"
+                (cache / each.stem).rename(aside)
+                shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_if_older(path: Path, age: float) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - path.lstat().st_mtime > age:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

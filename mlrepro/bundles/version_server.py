@@ -14,7 +14,7 @@ from dagster._grpc.client import DagsterGrpcClient, client_heartbeat_thread
 from dagster._grpc.constants import GrpcServerCommand
 from dagster._grpc.server import GrpcServerProcess
 
-from mlrepro.bundles.extracting import bundle_cache, fetch
+from mlrepro.bundles.extracting import bundle_cache, fetch, keep
 from mlrepro.catalog.workflows import WorkflowVersion
 from mlrepro.errors import BundleError
 from mlrepro.store import Store
@@ -73,6 +73,7 @@ class VersionServer:
         self.version = version
         self.users = 0
         self.retired = False
+        self._cache = settings.cache
         if version.bundle is None:
             raise BundleError(f"{version.name} has no code bundle: its image {version.image} serves it")
         digest = version.bundle.content_hash
@@ -111,6 +112,11 @@ class VersionServer:
         except BaseException:
             self.retire()
             raise
+
+    def keep(self) -> None:
+        """Note that the tree is in use."""
+        if self.version.bundle is not None:
+            keep(self._cache, self.version.bundle.content_hash)
 
     @property
     def is_alive(self) -> bool:

@@ -134,6 +134,20 @@ def test_remains_of_a_killed_process_are_removed_after_a_day(store: Store, tmp_p
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_trees_that_nobody_asked_for_in_a_month_make_room(store: Store, tmp_path: Path) -> None:
+    cache, digests = tmp_path / "cache", []
+    for number in range(3):
+        packed = pack(write_tree(tmp_path / "project", {"number.txt": f"{number}"}))
+        store_bundle(packed, store)
+        digests.append(packed.digest)
+    for digest in digests[:2]:
+        fetch(store, digest, cache)
+        os.utime(cache / f"{digest}.json", (1, 1))
+    fetch(store, digests[1], cache)  # asked for again
+    fetch(store, digests[2], cache)
+    assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == sorted(digests[1:])
+
+
 def _fetched(url: str, digest: str, cache: str, gate: Any, answers: Any) -> None:
     store = open_store(url)
     gate.wait()
