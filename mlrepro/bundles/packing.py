@@ -18,6 +18,7 @@ from mlrepro.errors import BundleError, HostileBundleError, UnstorableValueError
 from mlrepro.store import Store, StoredValue
 
 _AT_ONCE: Final = 8
+_SHOWN: Final = 5
 
 Progress = Callable[[str, int], None]
 """Told how many are done of what."""
@@ -80,8 +81,16 @@ def pack(root: str | Path, settings: BundleSettings | None = None) -> Packed:
         )
     entries: dict[str, File | Link] = {}
     allowed = GitIgnoreSpec.from_lines(settings.allow_secrets)
+    refused: dict[str, BundleError] = {}
     for name in names:
-        entries[name] = _entry(folder, name, settings, allowed)
+        try:
+            entries[name] = _entry(folder, name, settings, allowed)
+        except BundleError as error:
+            refused[name] = error
+    if refused:
+        first, *others = refused
+        shown = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+        raise BundleError(f"{refused[first]}" + (f" (refused too: {shown})" if others else "")) from refused[first]
     try:
         manifest = Manifest(entries)
     except HostileBundleError as error:

@@ -13,6 +13,8 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._grpc.types import ExecuteRunArgs
 
 from mlrepro.bundles import pack, store_bundle
+from mlrepro.bundles.version_server import container_context
+from mlrepro.catalog.workflows import WorkflowVersion
 from mlrepro.store import Store, open_store
 from tests.bundles.project import definitions, write_tree
 from tests.deployment.programs import environment
@@ -94,3 +96,19 @@ def test_a_run_and_its_steps_find_their_code_and_the_run_says_which(
     assert found.status == dg.DagsterRunStatus.SUCCESS, done.stderr[-3000:]
     assert found.tags["mlrepro/workflow_version"] == "pricing@v3"
     assert (node.cache / node.digest / "podded.py").is_file()
+
+
+def test_pods_get_the_bundle_that_their_run_was_submitted_with(tmp_path: Path) -> None:
+    k8s = pytest.importorskip("dagster_k8s.container_context", reason="needs the package dagster-k8s")
+    bundle = {"content_hash": "5eed" * 16, "format": "folder", "python_type": "pathlib:Path", "size": 1}
+    version = WorkflowVersion("pricing", 4, {"of": 2, "bundle": bundle, "module": "m", "digest": "d"})
+    given = {"k8s": {"namespace": "pricing", "env": [{"name": "OWN", "value": "kept"}]}}
+    context = k8s.K8sContainerContext.create_from_config(container_context(given, version, tmp_path))
+    assert context.namespace == "pricing"
+    env = context.run_k8s_config.container_config["env"]
+    assert {each["name"]: each["value"] for each in env} == {
+        "OWN": "kept",
+        "MLREPRO_WORKFLOW_VERSION": "pricing@v2",
+        "MLREPRO_BUNDLE": "5eed" * 16,
+        "MLREPRO_BUNDLE_CACHE": str(tmp_path),
+    }

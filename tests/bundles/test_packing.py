@@ -191,6 +191,12 @@ def test_what_only_speaks_of_secrets_is_packed(tmp_path: Path, name: str, text: 
     assert name in pack(write_tree(tmp_path, {**PROJECT, name: text})).manifest.entries
 
 
+def test_everything_that_is_refused_is_named_at_once(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {**PROJECT, ".env": "", "data.bin": b"x" * 10_000_001, "keys/id_rsa": ""})
+    with pytest.raises(BundleError, match=r"\.env looks like .*\(refused too: data\.bin, keys/id_rsa\)"):
+        pack(root)
+
+
 def test_a_key_of_the_tests_can_be_allowed(tmp_path: Path) -> None:
     settings = "[tool.mlrepro.bundle]\nallow_secrets = ['tests/keys/*']\n"
     root = write_tree(tmp_path, {"pyproject.toml": settings, "tests/keys/server.pem": PRIVATE_KEY})
