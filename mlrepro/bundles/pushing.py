@@ -14,7 +14,7 @@ from mlrepro.bundles.workflow import KINDS
 from mlrepro.catalog import find_store
 from mlrepro.catalog.workflows import WorkflowVersion, append_push, current_version
 from mlrepro.errors import BundleError, StoreError
-from mlrepro.io_managers.provenance import launched_by
+from mlrepro.resources.user import launched_by
 from mlrepro.store import Store
 
 _PATIENCE = 300.0

@@ -53,7 +53,7 @@ def push_command(
       mlrepro push pricing -m pricing.definitions --reason "holidays as a feature"
       mlrepro push pricing -m pricing.definitions --no-bundle --image registry/pricing:v7    as it is built
     """
-    # these bring Dagster, which the verbs that only read the store do without
+    # these bring what the other verbs do without
     from mlrepro.bundles.pushing import push
 
     with Progress() as progress:

@@ -110,7 +110,7 @@ def _rollback_location(
 ) -> None:
     from mlrepro.bundles.helm_values import set_image
     from mlrepro.catalog.workflows import append_rollback, parse_number, rollback_target
-    from mlrepro.io_managers.provenance import launched_by
+    from mlrepro.resources.user import launched_by
 
     if location is None or any(given):
         raise MlreproError(
