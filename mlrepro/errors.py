@@ -139,3 +139,11 @@ class RunRefusedError(MlreproError):
 
     It ends as failed, and nothing of it was executed.
     """
+
+
+class BundleError(MlreproError):
+    """A source tree can't be packed as it is, or a code bundle can't be used."""
+
+
+class HostileBundleError(BundleError):
+    """A code bundle that mlrepro did not make: it names something outside itself, or more than it may hold."""

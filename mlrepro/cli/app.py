@@ -69,6 +69,11 @@ def app() -> None:
       mlrepro fsck                              check every record and every byte
       mlrepro stats                             how large the store is, and what the cache saved
       mlrepro copy ./store s3://ml/store        take a store to another place
+      mlrepro push pricing -m pricing.definitions   ship a change of code without an image
+      mlrepro workflows pricing                 what a code location served: each version, who, when and why
+      mlrepro workflow-diff pricing v3 v5       assets, jobs, schedules and code that differ
+      mlrepro rollback --location pricing       back to the code before
+      mlrepro code-server pricing -p 4000       serve what the history names
       mlrepro tenants check tenants.yaml        many teams on one Dagster: check, render, diff
       mlrepro webserver                         Dagster's UI where everybody is known, and touches only what is theirs
       mlrepro audit audit.jsonl --refused       who tried to change what, and what came of it

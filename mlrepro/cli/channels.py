@@ -1,6 +1,7 @@
 """Verbs that move channels and pins: rollback, promote, approve, release; and the one that tells who did: history."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from mlrepro.catalog.channels import ChannelEntry, ChannelName, channels_of, ent
 from mlrepro.catalog.names import VersionName, parse_version_name
 from mlrepro.catalog.pins import PinEntry, pin_entries, pins
 from mlrepro.cli.app import Where, app, print_json, verb
-from mlrepro.errors import UnknownVersionError
+from mlrepro.errors import MlreproError, UnknownVersionError
 from mlrepro.store import Store
 
 _PARTITION = click.option("-p", "--partition", metavar="KEY", help="Partition key, for a partitioned asset.")
@@ -31,9 +32,17 @@ def _cascade(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @app.command("rollback")
-@click.argument("asset", metavar="ASSET")
+@click.argument("asset", metavar="[ASSET]", required=False)
 @click.option("--channel", metavar="NAME", help="The channel to take back. Without one, the asset is pinned.")
+@click.option(
+    "--location", metavar="LOCATION", help="Without ASSET: the code location to take back, with all its code."
+)
 @click.option("--to", metavar="v3", help="The version. Default: the newest earlier one that is not quarantined.")
+@click.option(
+    "--helm-values",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --location: write the version's image into this values file too.",
+)
 @_REASON
 @_cascade
 @_PARTITION
@@ -41,26 +50,36 @@ def _cascade(function: Callable[..., Any]) -> Callable[..., Any]:
 @verb
 def rollback_command(
     where: Where,
-    asset: str,
+    asset: str | None,
     channel: str | None,
+    location: str | None,
     to: str | None,
+    helm_values: Path | None,
     reason: str,
     cascade: bool,
     module: str | None,
     partition: str | None,
     who: str | None,
 ) -> None:
-    """Take a channel of ASSET back to an earlier version, or pin ASSET at one.
+    """Take a channel of ASSET back to an earlier version, pin ASSET at one, or take a whole code location back.
 
     The version that a channel served is quarantined: nothing promotes it again until `mlrepro release`. Without
     --channel ASSET is pinned: whatever its code and inputs are, its materializations replay that version until it is
-    released.
+    released. With --location an earlier workflow version of that code location is served again: `mlrepro workflows`
+    lists them.
 
     \b
       mlrepro rollback churn_model --channel production --reason "AUC fell to 0.71"
       mlrepro rollback churn_model --channel production --to v3 --cascade -m project
       mlrepro rollback features --to v2
+      mlrepro rollback --location pricing --to v12 --reason "prices of zero"
+      mlrepro rollback --location pricing --helm-values values.yaml    for an image that is deployed from git
     """
+    if location is not None or asset is None or helm_values is not None:
+        _rollback_location(
+            where, location, to, helm_values, reason, who, given=[asset, channel, partition, module, cascade]
+        )
+        return
     # these bring Dagster, which the verbs that only read the store do without
     from mlrepro.execution.moves import rollback
 
@@ -78,6 +97,41 @@ def rollback_command(
             who=who,
         ),
     )
+
+
+def _rollback_location(
+    where: Where,
+    location: str | None,
+    to: str | None,
+    helm_values: Path | None,
+    reason: str,
+    who: str | None,
+    given: list[Any],
+) -> None:
+    from mlrepro.bundles.helm_values import set_image
+    from mlrepro.catalog.workflows import append_rollback, parse_number, rollback_target
+    from mlrepro.resources.user import launched_by
+
+    if location is None or any(given):
+        raise MlreproError(
+            "name the asset to take back, or with --location alone the code location: no channel, partition, module or"
+            " cascade goes with it"
+        )
+    store, number = where.store(), None if to is None else parse_number(to)
+    if helm_values is not None:
+        target = rollback_target(store, location, number)
+        if target.image is None:
+            raise MlreproError(f"{target.name} was pushed without an image: there is nothing to write to {helm_values}")
+        # before the history moves, which would not know of a file that can't be edited
+        set_image(helm_values, location, target.image)
+        number = target.of
+    moved = append_rollback(store, location, number, who=who or launched_by(), reason=reason)
+    if where.as_json:
+        print_json(moved.to_json())
+        return
+    click.echo(f"{location}: v{moved.body['from']} -> v{moved.of} by {moved.who}, as v{moved.number} of its history")
+    if helm_values is not None:
+        click.echo(f"{helm_values} has the image {moved.image}: commit it")
 
 
 @app.command("promote")

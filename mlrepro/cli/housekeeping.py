@@ -12,6 +12,7 @@ from mlrepro.cli.app import Where, app, print_json, verb
 from mlrepro.cli.progress import Progress
 from mlrepro.cli.reading import human_size
 from mlrepro.errors import RetentionError
+from mlrepro.resources.user import launched_by
 from mlrepro.store.housekeeping import copying, fsck, gc, retention
 from mlrepro.store.housekeeping.gc import Amount
 from mlrepro.store.housekeeping.retention import Policy, parse_duration
@@ -79,9 +80,6 @@ def gc_command(
             f"a grace period of {_span(grace)} is too short: runs that write now would lose what they count on. Give"
             f" --grace {_span(retention.LEAST_GRACE)} or more"
         )
-    # this brings Dagster, which the verbs that only read the store do without
-    from mlrepro.io_managers.provenance import launched_by
-
     policy = Policy(keep_versions, keep_promotions, younger_than, grace)
     with Progress() as progress:
         found = gc.collect(where.store(), policy, delete=delete, who=launched_by(), progress=progress)

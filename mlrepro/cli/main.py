@@ -6,6 +6,7 @@ import click
 
 from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
     audit,
+    bundles,
     channels,
     comparing,
     fingerprinting,

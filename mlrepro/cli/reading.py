@@ -87,6 +87,7 @@ def show_command(where: Where, name: str, partition: str | None, code: bool) -> 
             "computed": f"{_local(record['started'])} by {record['who']} in run {record['run_id']},"
             f" {record['seconds']:.2f} s",
             "code": f"{record['code']['fingerprint']} ({len(known.sources)} definitions)",
+            "workflow": record.get("workflow_version"),
             "git commit": record.get("git_commit"),
             "libraries": ", ".join(f"{k} {v}" for k, v in sorted(record["code"]["distributions"].items())),
             "python": f"{record['environment']['python']} on {record['environment']['platform']}",

@@ -23,7 +23,7 @@ from mlrepro.io_managers.descriptions import describe, metrics
 from mlrepro.io_managers.json_values import from_json, to_json
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.key_record import code_sources, key_record
-from mlrepro.io_managers.provenance import code_location, git_commit, launched_by
+from mlrepro.io_managers.provenance import code_location, git_commit, launched_by, workflow
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import canonical_json, environment
 
@@ -156,6 +156,7 @@ def result_record(
         "run_id": step_context.run_id,
         "code_location": code_location(step_context),
         "git_commit": git_commit(_folder(computation)),
+        **workflow(),
         "assets": sorted(asset.to_user_string() for asset in step_context.get_output_asset_keys()),
         "started": started.isoformat(),
         "finished": dt.datetime.now(dt.UTC).isoformat(),

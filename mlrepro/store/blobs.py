@@ -191,6 +191,11 @@ class Blobs:
                 return scope
         return None
 
+    def size(self, digest: str) -> int | None:
+        """The size of a blob in the first readable scope that has it, or None."""
+        scope = self.find(digest)
+        return None if scope is None else self.objects.size(blob_key(scope, digest))
+
     def copy_to(self, scope: str, blob: Blob) -> None:
         """Have a blob in a scope too, copied where it lies. What was damaged is found when it is read.
 

@@ -215,6 +215,16 @@ class Store:
         blobs = self._blobs if scope is None else Blobs(self._objects, (check_scope(scope),))
         return blobs.find(digest, size) is not None
 
+    def blob_size(self, digest: str) -> int | None:
+        """Size of an object in the first readable scope that has it; None if none has. Its bytes are not read.
+
+        Example:
+            >>> store = open_store("memory://docs-size")
+            >>> store.blob_size(store.write_bytes(b"four"))
+            4
+        """
+        return self._blobs.size(digest)
+
     def has_value(self, stored: StoredValue) -> bool:
         """Whether a value's blob, and for folders and trees each of their parts, exists with the right size."""
         if not self.has_blob(stored.content_hash, stored.size):

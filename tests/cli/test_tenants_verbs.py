@@ -55,7 +55,7 @@ def test_check_tells_everything_at_once(run: Run, file: Path) -> None:
 def test_render_writes_and_diff_shows_what_it_would(run: Run, file: Path, tmp_path: Path) -> None:
     assert run("diff", "--to", "out")[0] == 1
     assert not (tmp_path / "out").exists()
-    assert run("render", "--to", "out") == (0, "2 tenants: 12 files in out, 12 added\n", "")
+    assert run("render", "--to", "out") == (0, "2 tenants: 13 files in out, 13 added\n", "")
     assert run("diff", "--to", "out") == (0, "", "")
     file.write_text(file.read_text().replace("runs: 4", "runs: 5"))
     code, out, _ = run("diff", "--to", "out")

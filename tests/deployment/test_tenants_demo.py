@@ -1,6 +1,11 @@
-"""The demo's two teams as two tenants, each with a user in a real browser."""
+"""The demo's two teams as two tenants, each with a user in a real browser.
+
+With MLREPRO_TEST_PICTURES, a folder, the pictures of docs/webserver.md are taken on the way.
+"""
 
 import contextlib
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -67,48 +72,67 @@ def materialize(page: Any, site: str, asset: str) -> str:
     return str(page.url)
 
 
-def computed_by(page: Any, site: str, asset: str) -> str:
-    """Who computed what an asset holds now, as its page says."""
-    page.goto(f"{site}/assets/{asset}?view=events")
-    row = page.get_by_role("row").filter(has=page.get_by_text("mlrepro/computed_by", exact=True)).first
+def launched_by(page: Any, site: str, run: str) -> str:
+    """Who launched a run, as the list of runs says."""
+    page.goto(f"{site}/runs")
+    row = page.get_by_role("row").filter(has=page.get_by_text(run.rpartition("/")[2][:8])).first
     row.wait_for()
-    return str(row.text_content()).removeprefix("mlrepro/computed_by")
+    return str(row.text_content())
 
 
-def materialize_button(page: Any, site: str, asset: str) -> Any:
+def may_only_look(page: Any, site: str, asset: str) -> bool:
+    """Whether an asset's page shows it, with a button that can't be pressed."""
     page.goto(f"{site}/assets/{asset}?view=events")
-    return page.get_by_role("button").filter(has_text="Materialize").first
+    page.get_by_text("mlrepro/because").wait_for()
+    button = page.get_by_role("button").filter(has_text="Materialize").first
+    button.hover(force=True)
+    page.get_by_text("You do not have permission").wait_for()
+    return bool(button.is_disabled())
+
+
+def picture(page: Any, name: str) -> None:
+    if folder := os.environ.get("MLREPRO_TEST_PICTURES"):
+        page.set_viewport_size({"width": 1220, "height": 640})
+        page.wait_for_timeout(3000)
+        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 def test_each_team_launches_its_own_and_only_looks_at_the_others(browser: Any) -> None:
     with installation("shared") as made, signed_in_page(browser, made, ANA) as ana:
         site = made.address
         run = materialize(ana, site, "delay/clean_flights")
-        assert computed_by(ana, site, "delay/clean_flights") == ANA
-        assert materialize_button(ana, site, "aircraft/clean_flights").is_disabled()
+        assert ANA in launched_by(ana, site, run)
 
         with signed_in_page(browser, made, BOB) as bob:
-            bob.goto(run)  # everybody looks
-            bob.get_by_text("Success", exact=True).first.wait_for()
-            assert materialize_button(bob, site, "delay/clean_flights").is_disabled()
-            materialize(bob, site, "aircraft/clean_flights")
+            hit = materialize(bob, site, "aircraft/clean_flights")
             bob.get_by_text(f"without running it: computed by {ANA}").first.wait_for()
-            assert computed_by(bob, site, "aircraft/clean_flights") == ANA
+            assert BOB in launched_by(bob, site, hit)
+            assert ANA in launched_by(bob, site, run), "everybody looks"
+            assert may_only_look(bob, site, "delay/clean_flights")
+            picture(bob, "tenants-shared")
+        assert may_only_look(ana, site, "aircraft/clean_flights")
+        attempts = [json.loads(line) for line in made.audit.read_text().splitlines()]
+        launched = [each for each in attempts if each.get("what") == "launchPipelineExecution"]
+        assert [(each["user"], each["tenants"]) for each in launched] == [(ANA, ["delay"]), (BOB, ["aircraft"])]
 
 
 def test_where_they_are_isolated_the_other_teams_work_does_not_exist(browser: Any) -> None:
     with installation("isolated") as made, signed_in_page(browser, made, ANA) as ana:
         delay, aircraft = (f"{made.address}/tenants/{tenant}" for tenant in ("delay", "aircraft"))
         run = materialize(ana, delay, "delay/clean_flights")
-        assert computed_by(ana, delay, "delay/clean_flights") == ANA
+        assert ANA in launched_by(ana, delay, run)
 
         with signed_in_page(browser, made, BOB) as bob:
-            materialize(bob, aircraft, "aircraft/clean_flights")
+            hit = materialize(bob, aircraft, "aircraft/clean_flights")
             # results go by the bucket, where this tenant reads the shared scope: no instance knows of the other
             bob.get_by_text(f"without running it: computed by {ANA}").first.wait_for()
-            bob.goto(f"{aircraft}/assets")
-            bob.get_by_text("clean_flights").first.wait_for()
-            assert bob.get_by_text("delay").count() == 0
-            bob.goto(run.replace("/tenants/delay", "/tenants/aircraft"))
-            bob.get_by_text("could not be found").or_(bob.get_by_text("not found")).first.wait_for()
-            assert bob.goto(run).status == 404
+            assert BOB in launched_by(bob, aircraft, hit)
+            assert bob.get_by_text("clean_flights").count() == 1, "the only run is his own"
+            bob.goto(f"{aircraft}/asset-groups")
+            bob.get_by_text("risk_scores").first.wait_for()
+            assert bob.get_by_text("arrival_model").count() == 0
+            picture(bob, "tenants-isolated")
+            for page in (delay, run, f"{delay}/graphql", f"{delay}/download_debug/{run.rpartition('/')[2]}"):
+                assert bob.goto(page).status == 404
+            answer = bob.request.get(f"{aircraft}/download_debug/{run.rpartition('/')[2]}")
+            assert answer.status == 404, "nor is the run in his own instance"
