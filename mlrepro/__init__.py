@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
     from mlrepro.quality import CheckFailed, CheckPassed, DownstreamFailed, Metric, Stale
+    from mlrepro.reproducing import reproduce
     from mlrepro.resources import ReproStore
     from mlrepro.versioning import code_fingerprint
 
@@ -58,6 +59,7 @@ _HOMES = {
     "plan": "execution.plan",
     "promote": "execution.moves",
     "release": "execution.moves",
+    "reproduce": "reproducing",
     "rollback": "execution.moves",
     "rollback_sensor": "definitions",
     "scope_source": "definitions",
@@ -94,6 +96,7 @@ __all__ = [
     "plan",
     "promote",
     "release",
+    "reproduce",
     "rollback",
     "rollback_sensor",
     "scope_source",

@@ -104,7 +104,8 @@ def _well_formed(record: Mapping[str, Any]) -> bool:
 
 
 def _blobs(record: Mapping[str, Any]) -> list[str]:
-    named = [record.get("code", {}).get("sources"), record.get("environment", {}).get("freeze")]
+    code = record.get("code", {})
+    named = [code.get("sources"), code.get("files"), record.get("environment", {}).get("freeze")]
     # a range of partitions has the hash of a manifest for its data version
     named += [output.get("data_version") for output in record.get("outputs", {}).values() if output.get("partitions")]
     return [check_sha256(each, "content hash") for each in named if each]

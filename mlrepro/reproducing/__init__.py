@@ -1,0 +1,6 @@
+"""Computing a version again from its record, and launching a run again as it was."""
+
+from mlrepro.reproducing.reproduce import reproduce
+from mlrepro.reproducing.reproduction import Reproduction
+
+__all__ = ["Reproduction", "reproduce"]

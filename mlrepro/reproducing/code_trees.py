@@ -1,0 +1,144 @@
+"""Where the code of a version is to be had: its code bundle, the files stored with its result, its git commit."""
+
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mlrepro.errors import MlreproError
+from mlrepro.reproducing.recipe import Recipe
+from mlrepro.store import Store
+
+
+@dataclass(frozen=True)
+class CodeTree:
+    """A folder with code that can be imported.
+
+    Attributes:
+        what: Where it is from, in words.
+        roots: Import roots, for ``sys.path``.
+    """
+
+    what: str
+    roots: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class NoCode:
+    """Why the code is not to be had in one of the ways.
+
+    Attributes:
+        why: In words, with the next step.
+    """
+
+    why: str
+
+
+def code_trees(
+    store: Store,
+    recipe: Recipe,
+    folder: Path,
+    repository: Path,
+) -> Iterator[CodeTree | NoCode]:
+    """Lay out the code of a record in each way that there is, what its own process stored first.
+
+    Args:
+        store: The store.
+        recipe: What is recorded.
+        folder: Where trees are put.
+        repository: A folder in the git repository of the code.
+    """
+    ways: list[tuple[str, Callable[[Path], CodeTree | NoCode]]] = [
+        ("files", lambda place: _stored_files(store, recipe, place)),
+        ("commit", lambda place: _commit(recipe.record, recipe.sources, place, repository)),
+        # last: what is here may have been edited, which is found out when its definitions are compared
+        ("present", lambda _: CodeTree(f"the code in {repository} as it is now", (repository,))),
+    ]
+    for name, lay_out in ways:
+        try:
+            yield lay_out(folder / name)
+        except (MlreproError, OSError, ValueError, tarfile.TarError) as error:
+            yield NoCode(f"{name}: {error}")
+
+
+def _stored_files(store: Store, recipe: Recipe, folder: Path) -> CodeTree | NoCode:
+    if not recipe.vouched:
+        return NoCode(f"the files stored with the result: {recipe.untrusted('they are not run')}")
+    digest = recipe.record["code"].get("files")
+    if not digest:
+        return NoCode(
+            "the files of its code are not stored with it: it was computed in a notebook, or by a version of mlrepro"
+            " that did not keep them"
+        )
+    for name, text in json.loads(store.read_bytes(digest)).items():
+        path = folder / _safe(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
+    return CodeTree("the files stored with the result", (folder,))
+
+
+def _safe(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name or "\\" in name:
+        raise ValueError(f"the path {name!r} leads out of the folder, so that none of these files is used")
+    return path
+
+
+def _commit(
+    record: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], folder: Path, repository: Path
+) -> CodeTree | NoCode:
+    commit = record.get("git_commit")
+    if not commit:
+        return NoCode("no git commit is recorded: it was not computed in a git checkout")
+    short = str(commit)[:12]
+    top = _git(repository, "rev-parse", "--show-toplevel")
+    if top is None:
+        return NoCode(f"git commit {short}: {repository} is in no git repository; name one that has it by --repository")
+    checkout = Path(top.decode().strip())
+    listed = _git(checkout, "ls-tree", "-r", "-z", "--name-only", str(commit))
+    if listed is None:
+        return NoCode(
+            f"git commit {short} is not in {checkout}: fetch it, or name the right repository by --repository"
+        )
+    names = [name for name in listed.decode(errors="replace").split("\0") if name]
+    wanted = sorted({str(source["file"]) for source in sources})
+    found = _roots(names, wanted)
+    if isinstance(found, str):
+        return NoCode(f"git commit {short} has no {found}: it was not committed, or is in another repository")
+    packed = _git(checkout, "archive", "--format=tar", str(commit))
+    if packed is None:
+        return NoCode(f"git commit {short} could not be packed by git archive")
+    folder.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return CodeTree(f"git commit {short}", tuple(folder / root for root in found))
+
+
+def _roots(names: Sequence[str], wanted: Sequence[str]) -> list[str] | str:
+    """Import roots in a commit under which all files lie; the first file that lies under none."""
+    roots: list[str] = []
+    for file in wanted:
+        if any(str(PurePosixPath(root, file)) in names for root in roots):
+            continue
+        ending = [name for name in names if name == file or name.endswith(f"/{file}")]
+        if not ending:
+            return file
+        # the root under which most of the files lie; of two alike the one that is less deep
+        best = max(
+            (name[: len(name) - len(file)].rstrip("/") for name in ending),
+            key=lambda root: (sum(str(PurePosixPath(root, each)) in names for each in wanted), -root.count("/")),
+        )
+        roots.append(best)
+    return roots or ["."]
+
+
+def _git(folder: Path, *arguments: str) -> bytes | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, timeout=300, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
