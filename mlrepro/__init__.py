@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
     from mlrepro.quality import CheckFailed, CheckPassed, DownstreamFailed, Metric, Stale
-    from mlrepro.reproducing import reproduce
+    from mlrepro.reproducing import reproduce, rerun
     from mlrepro.resources import ReproStore
     from mlrepro.versioning import code_fingerprint
 
@@ -60,6 +60,7 @@ _HOMES = {
     "promote": "execution.moves",
     "release": "execution.moves",
     "reproduce": "reproducing",
+    "rerun": "reproducing",
     "rollback": "execution.moves",
     "rollback_sensor": "definitions",
     "scope_source": "definitions",
@@ -97,6 +98,7 @@ __all__ = [
     "promote",
     "release",
     "reproduce",
+    "rerun",
     "rollback",
     "rollback_sensor",
     "scope_source",

@@ -1,4 +1,4 @@
-"""The verb that computes a version again from its record: reproduce."""
+"""The verbs that go by records: reproduce a version, rerun a run."""
 
 import signal
 import sys
@@ -64,6 +64,45 @@ def reproduce_command(where: Where, name: str, partition: str | None, **how: Any
         for each in found.everything():
             _print(each)
     raise SystemExit(found.exit_code)
+
+
+@app.command("rerun")
+@click.argument("run_id", metavar="RUN_ID")
+@click.option("-m", "--module", metavar="MODULE", help="Module with the Definitions, for assets that use resources.")
+@click.option(
+    "--repository",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder in the git repository of the code. Default: the working directory.",
+)
+@verb
+def rerun_command(where: Where, run_id: str, module: str | None, repository: Path | None) -> None:
+    """Launch a run again with the code, config and input versions that it had then.
+
+    It is a run of DAGSTER_HOME's instance, executed on this machine. What is known comes from the cache, and the
+    versions of then are the newest again. What the records do not tell is said.
+
+    Exit code 0: everything is what it was. 1: something came out otherwise, or the run failed. 2: it could not be
+    tried.
+    """
+    from mlrepro.reproducing import rerun
+
+    with _tidy_when_terminated():
+        try:
+            done = rerun(run_id, module=module, repository=repository, store=where.store(), progress=_say)
+        except MlreproError as error:
+            click.echo(f"mlrepro: {error}", err=True)
+            raise SystemExit(_COULD_NOT) from error
+    if where.as_json:
+        print_json(done.to_json())
+    else:
+        click.echo(f"run {done.run_id} repeats run {done.of}, from {done.code}")
+        for each in done.assets:
+            name = each.asset if each.partition is None else f"{each.asset} ({each.partition})"
+            alike = "what it was" if each.same else "something else than then"
+            click.echo(f"  {name} v{each.version}: {each.cache}, {alike}")
+        for note in done.notes:
+            click.echo(f"  note: {note}")
+    raise SystemExit(0 if done.success and all(each.same for each in done.assets) else 1)
 
 
 def _print(found: Any) -> None:

@@ -2,5 +2,6 @@
 
 from mlrepro.reproducing.reproduce import reproduce
 from mlrepro.reproducing.reproduction import Reproduction
+from mlrepro.reproducing.rerun import Rerun, rerun
 
-__all__ = ["Reproduction", "reproduce"]
+__all__ = ["Reproduction", "Rerun", "reproduce", "rerun"]

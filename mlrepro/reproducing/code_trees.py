@@ -4,10 +4,9 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from mlrepro.errors import MlreproError
 from mlrepro.reproducing.recipe import Recipe
@@ -40,21 +39,21 @@ class NoCode:
 
 def code_trees(
     store: Store,
-    recipe: Recipe,
+    recipes: Sequence[Recipe],
     folder: Path,
     repository: Path,
 ) -> Iterator[CodeTree | NoCode]:
-    """Lay out the code of a record in each way that there is, what its own process stored first.
+    """Lay out the code of one record, or of all of one run, in each way there is, what was stored with it first.
 
     Args:
         store: The store.
-        recipe: What is recorded.
+        recipes: What is recorded.
         folder: Where trees are put.
         repository: A folder in the git repository of the code.
     """
     ways: list[tuple[str, Callable[[Path], CodeTree | NoCode]]] = [
-        ("files", lambda place: _stored_files(store, recipe, place)),
-        ("commit", lambda place: _commit(recipe.record, recipe.sources, place, repository)),
+        ("files", lambda place: _stored_files(store, recipes, place)),
+        ("commit", lambda place: _commit(recipes, place, repository)),
         # last: what is here may have been edited, which is found out when its definitions are compared
         ("present", lambda _: CodeTree(f"the code in {repository} as it is now", (repository,))),
     ]
@@ -65,16 +64,21 @@ def code_trees(
             yield NoCode(f"{name}: {error}")
 
 
-def _stored_files(store: Store, recipe: Recipe, folder: Path) -> CodeTree | NoCode:
-    if not recipe.vouched:
-        return NoCode(f"the files stored with the result: {recipe.untrusted('they are not run')}")
-    digest = recipe.record["code"].get("files")
-    if not digest:
-        return NoCode(
-            "the files of its code are not stored with it: it was computed in a notebook, or by a version of mlrepro"
-            " that did not keep them"
-        )
-    for name, text in json.loads(store.read_bytes(digest)).items():
+def _stored_files(store: Store, recipes: Sequence[Recipe], folder: Path) -> CodeTree | NoCode:
+    files: dict[str, str] = {}
+    for recipe in recipes:
+        if not recipe.vouched:
+            return NoCode(f"the files stored with the result: {recipe.untrusted('they are not run')}")
+        digest = recipe.record["code"].get("files")
+        if not digest:
+            return NoCode(
+                "the files of its code are not stored with it: it was computed in a notebook, or by an mlrepro"
+                " that did not keep them"
+            )
+        for name, text in json.loads(store.read_bytes(digest)).items():
+            if files.setdefault(name, text) != text:
+                return NoCode(f"the files stored with the results: {name} was edited while the run was going on")
+    for name, text in files.items():
         path = folder / _safe(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
@@ -88,10 +92,11 @@ def _safe(name: str) -> PurePosixPath:
     return path
 
 
-def _commit(
-    record: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], folder: Path, repository: Path
-) -> CodeTree | NoCode:
-    commit = record.get("git_commit")
+def _commit(recipes: Sequence[Recipe], folder: Path, repository: Path) -> CodeTree | NoCode:
+    commits = {recipe.record.get("git_commit") for recipe in recipes}
+    commit = commits.pop()
+    if commits:
+        return NoCode("git: the checkout moved to another commit while the run was going on")
     if not commit:
         return NoCode("no git commit is recorded: it was not computed in a git checkout")
     short = str(commit)[:12]
@@ -105,7 +110,7 @@ def _commit(
             f"git commit {short} is not in {checkout}: fetch it, or name the right repository by --repository"
         )
     names = [name for name in listed.decode(errors="replace").split("\0") if name]
-    wanted = sorted({str(source["file"]) for source in sources})
+    wanted = sorted({str(source["file"]) for recipe in recipes for source in recipe.sources})
     found = _roots(names, wanted)
     if isinstance(found, str):
         return NoCode(f"git commit {short} has no {found}: it was not committed, or is in another repository")

@@ -23,6 +23,7 @@ _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_
 
 def answer_to(task: Task) -> Answer:
     """Compute a task, and compare what came out with what is recorded."""
+    logging.getLogger("dagster").setLevel(logging.WARNING)
     try:
         found = find_asset(task.record, task.sources, task.definitions, task.roots)
     except OtherCodeError as error:
@@ -32,7 +33,7 @@ def answer_to(task: Task) -> Answer:
     manager = DeferringIOManagerDefinition(  # one that is there already: as a resource it would be made anew
         RecordedInputs(scratch=task.scratch, recorded=task.store, inputs=task.inputs, folder=task.folder / "inputs")
     )
-    resources = {**found.resources, **dict.fromkeys(_io_managers(found), manager)}
+    resources = {**found.resources, **dict.fromkeys(io_manager_keys(found), manager)}
     if lacking := sorted(set(found.assets.node_def.required_resource_keys) - set(resources)):  # type: ignore[attr-defined]
         several = "s" if len(lacking) > 1 else ""
         why = (
@@ -43,7 +44,7 @@ def answer_to(task: Task) -> Answer:
     try:
         run = _run(task, found, resources)
     except dg.DagsterError as error:
-        return Answer("failed", [_cause(error)])
+        return Answer("failed", [cause(error)])
     except MlreproError as error:
         return Answer("failed", [str(error)])
     except Exception as error:  # noqa: BLE001 -- whatever the user's code raises is what there is to tell
@@ -62,7 +63,8 @@ def answer_to(task: Task) -> Answer:
     )
 
 
-def _io_managers(found: FoundAsset) -> set[str]:
+def io_manager_keys(found: FoundAsset) -> set[str]:
+    """Keys of the IO managers of an asset's outputs and inputs."""
     keys = {definition.io_manager_key for definition in found.assets.node_def.output_defs}
     chosen = [definition.input_manager_key for definition in found.assets.node_def.input_defs]
     return {"io_manager", *keys, *(key for key in chosen if key)}
@@ -146,13 +148,8 @@ def _compared(task: Task, scratch: Store, before: StoredValue, after: StoredValu
     return likeness(was, scratch.read_value(after), task.tolerance)
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The user's own error under Dagster's."""
     while isinstance(error, dg.DagsterError) and (inner := getattr(error, "user_exception", None) or error.__cause__):
         error = inner
     return f"{type(error).__name__}: {one_line(error)}"
-
-
-def quiet() -> None:
-    """Keep Dagster's log of the run to warnings: the answer is what was asked for."""
-    logging.getLogger("dagster").setLevel(logging.WARNING)

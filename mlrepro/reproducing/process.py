@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from mlrepro.reproducing.task import Answer, Task
+from mlrepro.reproducing.task import Answer
 
 _SAY = 10.0
 """Seconds after which the caller hears that it is still computing."""
@@ -26,7 +26,30 @@ _OTHERS = (
 """Variables that would have a say in how a result is kept, or hide that a set has no order."""
 
 
-def run_task(task: Task, python: Path, *, isolated: bool, waiting: Callable[[float], None]) -> Answer:
+class Performs(Protocol):
+    """What a clean process can be told to do."""
+
+    @property
+    def workspace(self) -> Path:
+        """The temporary folder that all of it is in."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder for files."""
+
+    @property
+    def answer(self) -> Path:
+        """File for the answer."""
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Import roots of the code."""
+
+    def perform(self) -> Answer:
+        """Do it."""
+
+
+def run_task(task: Performs, python: Path, *, isolated: bool, waiting: Callable[[float], None]) -> Answer:
     """Compute a task in a process of its own.
 
     Args:

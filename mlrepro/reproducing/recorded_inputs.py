@@ -46,6 +46,9 @@ class RecordedInputs(InputHashIOManager):
         found = self._inputs.get(context.name)
         if found is None:
             raise UnknownVersionError(f"the record has no input {context.name!r}: this is not the code that it is of")
+        return self._deferred(context, found)
+
+    def _deferred(self, context: dg.InputContext, found: RecordedInput) -> Deferred:
         if found.source is not None:
             return self._file(context, found)
         as_type = plain_type(context.dagster_type.typing_type)
@@ -72,7 +75,7 @@ class RecordedInputs(InputHashIOManager):
     def _file(self, context: dg.InputContext, found: RecordedInput) -> Deferred:
         """A file under its own name, read as its source reads it."""
         assert found.source is not None, "it was looked at before"
-        path = self._folder / context.name / Path(str(found.source["file"])).name
+        path = self._folder / found.given[0].stored.content_hash / Path(str(found.source["file"])).name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._recorded.export_value(found.given[0].stored, path)

@@ -162,7 +162,7 @@ class _Reproducing:
         """Compute in the first tree of code that holds what is recorded."""
         reasons = []
         folder = self._folder / f"code-{next(self._numbers)}"
-        for tree in code_trees(self._store, recipe, folder, self._repository):
+        for tree in code_trees(self._store, [recipe], folder, self._repository):
             if not isinstance(tree, CodeTree):
                 reasons.append(tree.why)
                 continue
@@ -263,7 +263,7 @@ class _Reproducing:
         self, recipe: Recipe, inputs: Mapping[str, RecordedInput], interpreter: Interpreter
     ) -> Mapping[str, float] | None:
         folder = self._folder / f"code-{next(self._numbers)}"
-        for tree in code_trees(self._store, recipe, folder, self._repository):
+        for tree in code_trees(self._store, [recipe], folder, self._repository):
             if isinstance(tree, CodeTree):
                 answer, _ = self._compute(recipe, interpreter, tree, inputs)
                 if answer.status == "computed":

@@ -45,6 +45,12 @@ class Task:
     outputs: Mapping[str, Mapping[str | None, StoredValue]]
     tolerance: float
 
+    def perform(self) -> "Answer":
+        """Compute it in this process."""
+        from mlrepro.reproducing.computing import answer_to
+
+        return answer_to(self)
+
 
 @dataclass
 class Answer:

@@ -23,11 +23,8 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(stream, workspace), daemon=True).start()
     sys.path[:0] = roots
     warnings.simplefilter("ignore")
-    from mlrepro.reproducing.computing import answer_to, quiet
-
-    quiet()
     task = pickle.loads(payload)  # noqa: S301 -- likewise
-    answer = answer_to(task)
+    answer = task.perform()
     partial = Path(f"{task.answer}.part")
     partial.write_bytes(pickle.dumps(answer))
     partial.rename(task.answer)

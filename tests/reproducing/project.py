@@ -12,12 +12,12 @@ from typing import Any
 MATERIALIZE = """
 import json, sys, importlib
 import dagster as dg
-module, selection, config, partition = json.loads(sys.argv[1])
+module, selection, config, partition, tags = json.loads(sys.argv[1])
 defs = importlib.import_module(module).defs
 job = defs.resolve_implicit_global_asset_job_def()
 with dg.DagsterInstance.get() as instance:
     selected = selection and [dg.AssetKey.from_user_string(each) for each in selection]
-    what = {"run_config": config, "asset_selection": selected, "partition_key": partition}
+    what = {"run_config": config, "asset_selection": selected, "partition_key": partition, "tags": tags}
     done = job.execute_in_process(instance=instance, **what)
     print("run", done.run_id)
 """
@@ -61,12 +61,14 @@ class Project:
         select: list[str] | None = None,
         config: dict[str, Any] | None = None,
         partition: str | None = None,
+        tags: dict[str, str] | None = None,
+        python: str = sys.executable,
         **variables: str,
     ) -> str:
         """Materialize in a process of its own; the run's id."""
         (self.folder / "home").mkdir(parents=True, exist_ok=True)
-        given = json.dumps([module, select, config, partition])
-        done = self.run(sys.executable, "-c", MATERIALIZE, given, **variables)
+        given = json.dumps([module, select, config, partition, tags])
+        done = self.run(python, "-c", MATERIALIZE, given, **variables)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.split("run ")[-1].split()[0]
 
