@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         ml_definitions,
         ml_multi_asset,
         rollback_sensor,
-        scope_source,
+        shared_asset,
         webhook,
     )
     from mlrepro.execution import cache_first
@@ -63,8 +63,8 @@ _HOMES = {
     "rerun": "reproducing",
     "rollback": "execution.moves",
     "rollback_sensor": "definitions",
-    "scope_source": "definitions",
     "share": "catalog",
+    "shared_asset": "definitions",
     "verify": "execution.verifying",
     "versions": "catalog",
     "webhook": "definitions",
@@ -101,8 +101,8 @@ __all__ = [
     "rerun",
     "rollback",
     "rollback_sensor",
-    "scope_source",
     "share",
+    "shared_asset",
     "verify",
     "versions",
     "webhook",
