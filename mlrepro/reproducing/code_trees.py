@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from mlrepro.errors import MlreproError
@@ -52,6 +53,7 @@ def code_trees(
         repository: A folder in the git repository of the code.
     """
     ways: list[tuple[str, Callable[[Path], CodeTree | NoCode]]] = [
+        ("bundle", lambda place: _bundle(store, recipes, place)),
         ("files", lambda place: _stored_files(store, recipes, place)),
         ("commit", lambda place: _commit(recipes, place, repository)),
         # last: what is here may have been edited, which is found out when its definitions are compared
@@ -60,8 +62,28 @@ def code_trees(
     for name, lay_out in ways:
         try:
             yield lay_out(folder / name)
-        except (MlreproError, OSError, ValueError, tarfile.TarError) as error:
+        except (MlreproError, ImportError, OSError, ValueError, tarfile.TarError) as error:
             yield NoCode(f"{name}: {error}")
+
+
+def _bundle(store: Store, recipes: Sequence[Recipe], folder: Path) -> CodeTree | NoCode:
+    digests = {recipe.record["code"].get("bundle") for recipe in recipes}
+    digest = digests.pop()
+    if digests or not digest:
+        return NoCode("no code bundle is recorded: its code was not deployed as one")
+    for recipe in recipes:
+        if not recipe.vouched:
+            return NoCode(f"code bundle {digest[:12]}: {recipe.untrusted('it is not run')}")
+    tree: Path = import_module("mlrepro.bundles").fetch(store, digest, folder)
+    names = [path.relative_to(tree).as_posix() for path in tree.rglob("*.py")]
+    found = _roots(names, _files(recipes))
+    if isinstance(found, str):
+        return NoCode(f"code bundle {digest[:12]} has no {found}")
+    return CodeTree(f"code bundle {digest[:12]}", tuple(tree / root for root in found))
+
+
+def _files(recipes: Sequence[Recipe]) -> list[str]:
+    return sorted({str(source["file"]) for recipe in recipes for source in recipe.sources})
 
 
 def _stored_files(store: Store, recipes: Sequence[Recipe], folder: Path) -> CodeTree | NoCode:
@@ -110,8 +132,7 @@ def _commit(recipes: Sequence[Recipe], folder: Path, repository: Path) -> CodeTr
             f"git commit {short} is not in {checkout}: fetch it, or name the right repository by --repository"
         )
     names = [name for name in listed.decode(errors="replace").split("\0") if name]
-    wanted = sorted({str(source["file"]) for recipe in recipes for source in recipe.sources})
-    found = _roots(names, wanted)
+    found = _roots(names, _files(recipes))
     if isinstance(found, str):
         return NoCode(f"git commit {short} has no {found}: it was not committed, or is in another repository")
     packed = _git(checkout, "archive", "--format=tar", str(commit))
@@ -126,8 +147,9 @@ def _commit(recipes: Sequence[Recipe], folder: Path, repository: Path) -> CodeTr
 def _roots(names: Sequence[str], wanted: Sequence[str]) -> list[str] | str:
     """Import roots in a commit under which all files lie; the first file that lies under none."""
     roots: list[str] = []
+    known = set(names)
     for file in wanted:
-        if any(str(PurePosixPath(root, file)) in names for root in roots):
+        if any(str(PurePosixPath(root, file)) in known for root in roots):
             continue
         ending = [name for name in names if name == file or name.endswith(f"/{file}")]
         if not ending:
@@ -135,7 +157,7 @@ def _roots(names: Sequence[str], wanted: Sequence[str]) -> list[str] | str:
         # the root under which most of the files lie; of two alike the one that is less deep
         best = max(
             (name[: len(name) - len(file)].rstrip("/") for name in ending),
-            key=lambda root: (sum(str(PurePosixPath(root, each)) in names for each in wanted), -root.count("/")),
+            key=lambda root: (sum(str(PurePosixPath(root, each)) in known for each in wanted), -root.count("/")),
         )
         roots.append(best)
     return roots or ["."]

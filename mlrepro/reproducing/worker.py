@@ -2,12 +2,13 @@
 
 import os
 import pickle
-import shutil
 import sys
 import threading
 import warnings
 from pathlib import Path
 from typing import BinaryIO
+
+from mlrepro.reproducing.workspace import remove
 
 _ORPHANED = 3
 
@@ -34,7 +35,7 @@ def _end_with_parent(stream: BinaryIO, workspace: str) -> None:
     """Whoever asked holds the other end of stdin: when it is killed, nobody waits for the answer, nor tidies up."""
     while stream.read(1):
         pass
-    shutil.rmtree(workspace, ignore_errors=True)
+    remove(Path(workspace))
     os._exit(_ORPHANED)
 
 

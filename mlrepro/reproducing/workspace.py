@@ -23,13 +23,21 @@ def workspace() -> Iterator[Path]:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and what is in it, that of code bundles too, which is read-only."""
+    for path, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            Path(path).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(place: Path) -> None:
     for folder in place.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), _locked(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
 
 @contextlib.contextmanager
