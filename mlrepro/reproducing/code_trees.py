@@ -52,18 +52,18 @@ def code_trees(
         folder: Where trees are put.
         repository: A folder in the git repository of the code.
     """
-    ways: list[tuple[str, Callable[[Path], CodeTree | NoCode]]] = [
-        ("bundle", lambda place: _bundle(store, recipes, place)),
-        ("files", lambda place: _stored_files(store, recipes, place)),
-        ("commit", lambda place: _commit(recipes, place, repository)),
+    ways: list[tuple[str, str, Callable[[Path], CodeTree | NoCode]]] = [
+        ("bundle", "its code bundle", lambda place: _bundle(store, recipes, place)),
+        ("files", "the files stored with the result", lambda place: _stored_files(store, recipes, place)),
+        ("commit", "its git commit", lambda place: _commit(recipes, place, repository)),
         # last: what is here may have been edited, which is found out when its definitions are compared
-        ("present", lambda _: CodeTree(f"the code in {repository} as it is now", (repository,))),
+        ("present", "the present code", lambda _: CodeTree(f"the code in {repository} as it is now", (repository,))),
     ]
-    for name, lay_out in ways:
+    for name, what, lay_out in ways:
         try:
             yield lay_out(folder / name)
         except (MlreproError, ImportError, OSError, ValueError, tarfile.TarError) as error:
-            yield NoCode(f"{name}: {error}")
+            yield NoCode(f"{what}: {error}")
 
 
 def _bundle(store: Store, recipes: Sequence[Recipe], folder: Path) -> CodeTree | NoCode:

@@ -14,7 +14,8 @@ from mlrepro.reproducing.code_trees import CodeTree, code_trees
 from mlrepro.reproducing.environments import Interpreter
 from mlrepro.reproducing.judging import alike, judge, likely_causes, recorded_outputs
 from mlrepro.reproducing.process import run_task
-from mlrepro.reproducing.recipe import Given, NoRecipeError, Recipe, RecordedInput, recipe_of
+from mlrepro.reproducing.recipe import Given, NoRecipeError, Recipe, RecordedInput
+from mlrepro.reproducing.records import recipe_of
 from mlrepro.reproducing.reproduction import Reproduction
 from mlrepro.reproducing.task import Answer, Task
 from mlrepro.reproducing.upstream import upstream_of

@@ -15,7 +15,8 @@ from mlrepro.errors import MlreproError, StoreError
 from mlrepro.reproducing import environments
 from mlrepro.reproducing.code_trees import CodeTree, code_trees
 from mlrepro.reproducing.process import run_task
-from mlrepro.reproducing.recipe import NoRecipeError, Recipe, recipe_of
+from mlrepro.reproducing.recipe import NoRecipeError, Recipe
+from mlrepro.reproducing.records import recipe_of
 from mlrepro.reproducing.rerun_task import RerunStep, RerunTask
 from mlrepro.reproducing.task import Answer
 from mlrepro.reproducing.workspace import workspace
