@@ -1,6 +1,5 @@
 """What a result record says of the code: what it was made of, and what it takes to run it again."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from mlrepro.io_managers.key_record import code_sources
 from mlrepro.store import Store
 from mlrepro.versioning import canonical_json, reference
 from mlrepro.versioning.code.files import files_of
-
-BUNDLE_VARIABLE = "MLREPRO_BUNDLE"
-"""Environment variable that names the code bundle of a process whose code is from one, by its digest."""
 
 
 def code_record(
@@ -51,7 +47,6 @@ def code_record(
     return {
         "sources": store.write_bytes(canonical_json(code_sources(key.code)).encode()),
         "not_followed": [report.message for report in key.code.reports if not report.followed],
-        "bundle": os.environ.get(BUNDLE_VARIABLE),
         "function": function,
         "definitions": pointer,
         "files": store.write_bytes(canonical_json(files).encode()) if files else None,

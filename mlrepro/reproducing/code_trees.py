@@ -67,7 +67,7 @@ def code_trees(
 
 
 def _bundle(store: Store, recipes: Sequence[Recipe], folder: Path) -> CodeTree | NoCode:
-    digests = {recipe.record["code"].get("bundle") for recipe in recipes}
+    digests = {recipe.record.get("bundle") for recipe in recipes}
     digest = digests.pop()
     if digests or not digest:
         return NoCode("no code bundle is recorded: its code was not deployed as one")
