@@ -97,7 +97,7 @@ def _stored_files(store: Store, recipes: Sequence[Recipe], folder: Path) -> Code
                 "the files of its code are not stored with it: it was computed in a notebook, or by an mlrepro"
                 " that did not keep them"
             )
-        for name, text in json.loads(store.read_bytes(digest)).items():
+        for name, text in _files_in(store.read_bytes(digest)).items():
             if files.setdefault(name, text) != text:
                 return NoCode(f"the files stored with the results: {name} was edited while the run was going on")
     for name, text in files.items():
@@ -105,6 +105,13 @@ def _stored_files(store: Store, recipes: Sequence[Recipe], folder: Path) -> Code
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
     return CodeTree("the files stored with the result", (folder,))
+
+
+def _files_in(data: bytes) -> dict[str, str]:
+    files = json.loads(data)
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise ValueError("they are damaged: expected texts by path")
+    return files
 
 
 def _safe(name: str) -> PurePosixPath:

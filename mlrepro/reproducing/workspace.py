@@ -18,8 +18,8 @@ def workspace() -> Iterator[Path]:
     A lock on the folder says that its process lives: the system lets go of it whatever ends the process.
     """
     _sweep(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    with _locked(folder):
+    with contextlib.ExitStack() as held:
+        folder = _made(held)
         try:
             yield folder
         finally:
@@ -34,6 +34,16 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _made(held: contextlib.ExitStack) -> Path:
+    """Make a folder and lock it; another one where somebody swept it away in between."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with contextlib.suppress(OSError):
+            held.enter_context(_locked(folder))
+            if folder.exists():
+                return folder
+
+
 def _sweep(place: Path) -> None:
     for folder in place.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), _locked(folder):
@@ -42,8 +52,11 @@ def _sweep(place: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of one's own folder; OSError if it is not there, locked, or somebody else's."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
     try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            raise PermissionError(f"{folder} belongs to somebody else")
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
