@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from mlrepro.store import Store
 from mlrepro.versioning import environment
 
 _OURS = "mlrepro"
+
+_SAY = 10.0
+"""Seconds after which the caller hears that an environment is still being built."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def recorded(record: Mapping[str, Any], store: Store, folder: Path, progress: Ca
     listed.write_text("".join(f"{line}\n" for line in wanted))
     python = folder / "bin" / "python"
     # exactly what was there, whatever its own requirements say: that is what ran
-    done = _run([uv, "pip", "install", "--python", str(python), "--no-deps", "--requirements", str(listed)])
+    done = _run([uv, "pip", "install", "--python", str(python), "--no-deps", "--requirements", str(listed)], progress)
     if done.returncode:
         raise NoEnvironmentError(
             f"the recorded environment cannot be built: {_told(done.stderr)} (uv takes other indexes by"
@@ -141,8 +145,20 @@ def _put_mlrepro_in(python: Path, freeze: str) -> list[str]:
     return []
 
 
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def _run(command: list[str], progress: Callable[[str], None] = lambda _: None) -> "subprocess.CompletedProcess[str]":
+    """Run a program, and say from time to time that it still runs."""
+    started = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while True:
+                try:
+                    output, errors = process.communicate(timeout=_SAY)
+                    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+                except subprocess.TimeoutExpired:
+                    progress(f"still building the environment: {time.monotonic() - started:.0f} s")
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _told(text: str) -> str:

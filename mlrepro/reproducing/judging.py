@@ -129,10 +129,8 @@ def _environment_causes(recipe: Recipe, store: Store, answer: Answer) -> tuple[l
 
 
 def _told(changes: Sequence[Change]) -> Iterator[Change]:
-    """What may change a value; a list of what is installed from a folder may not."""
-    for change in changes:
-        if not (change.kind == "environment" and change.name == "local") and change.name != "mlrepro":
-            yield change
+    """What may change a value: the version of mlrepro itself may not."""
+    return (change for change in changes if change.name != "mlrepro")
 
 
 def _input_libraries(record: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlrepro.errors import MissingExtraError
-from mlrepro.reproducing.environments import find_uv
+from mlrepro.reproducing.environments import NoEnvironmentError, find_uv, recorded
+from mlrepro.store import open_store
+from mlrepro.versioning import environment
 from tests.deployment.pages import ROOT
 from tests.reproducing.conftest import Reproduce
 from tests.reproducing.project import Project
@@ -89,3 +91,22 @@ def test_without_uv_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingExtraError, match=r"pip install 'mlrepro\[reproduce\]'"):
         find_uv()
+
+
+def test_a_distribution_that_is_nowhere_is_named(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    where = environment()
+    freeze = "".join(f"{name}\n" for name in ("mlrepro==0.0.1", "no-such-thing-of-ours==9.9.9", "ours==1.0"))
+    said = {"python": where.python, "platform": "linux-other", "freeze": store.write_bytes(freeze.encode())}
+    lines: list[str] = []
+    with pytest.raises(NoEnvironmentError, match="no-such-thing-of-ours"):
+        recorded({"environment": {**said, "local": ["ours"]}}, store, tmp_path / "environment", lines.append)
+    assert lines[0] == f"building an environment: Python {where.python}, 1 distributions"
+
+
+def test_a_python_that_is_nowhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    store = open_store(str(tmp_path / "store"))
+    said = {"python": "3.4.0", "platform": "linux", "local": [], "freeze": store.write_bytes(b"six==1.17.0\n")}
+    with pytest.raises(NoEnvironmentError, match=r"Python 3\.4\.0 is not here, nor another 3\.4.*uv python install"):
+        recorded({"environment": said}, store, tmp_path / "environment", print)

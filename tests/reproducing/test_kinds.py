@@ -85,6 +85,57 @@ def test_partitions_multi_assets_factories_resources_and_dependencies(project: P
         assert found.verdict == "same", (name, found)
 
 
+def test_partitions_that_build_on_the_one_before_and_ranges(project: Project, reproduced: Reproduce) -> None:
+    project.write(
+        shop="""
+        import dagster as dg
+        from mlrepro import ml_asset, ml_definitions
+
+        DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-05")
+        BEFORE = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+        @ml_asset(partitions_def=DAYS, ins={"grown": dg.AssetIn("grown", partition_mapping=BEFORE)})
+        def grown(context: dg.AssetExecutionContext, grown: int | None) -> int:
+            return (grown or 0) + int(context.partition_key[-2:])
+
+        @ml_asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+        def both(context: dg.AssetExecutionContext) -> dict[str, int]:
+            return {key: int(key[-2:]) for key in context.partition_keys}
+
+        defs = ml_definitions(assets=[grown, both])
+        """
+    )
+    for day in ("2026-01-01", "2026-01-02"):
+        project.materialize(select=["grown"], partition=day)
+    ends = dict(zip(("start", "end"), ("2026-01-02", "2026-01-03"), strict=True))
+    tags = {f"dagster/asset_partition_range_{name}": day for name, day in ends.items()}
+    project.materialize(select=["both"], tags=tags)
+
+    for name, day in (("grown", "2026-01-02"), ("both", "2026-01-03")):
+        assert reproduced(name, partition=day).verdict == "same"
+
+
+def test_what_a_script_defines_comes_from_the_script(project: Project, reproduced: Reproduce) -> None:
+    project.write(
+        train="""
+        import dagster as dg
+        from mlrepro import InputHashIOManager, ml_asset
+
+        @ml_asset
+        def number() -> int:
+            return 7
+
+        if __name__ == "__main__":
+            assert dg.materialize([number], resources={"io_manager": InputHashIOManager()}).success
+        """
+    )
+    done = project.run(sys.executable, "train.py", MLREPRO_STORE=str(project.store))
+    assert done.returncode == 0, done.stderr
+    (project.code / "train.py").unlink()
+
+    assert reproduced("number").verdict == "same"
+
+
 def test_a_resource_that_no_record_leads_to_is_named(project: Project, reproduced: Reproduce) -> None:
     project.write(
         parts="""
