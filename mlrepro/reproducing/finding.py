@@ -134,9 +134,9 @@ def _assets_in(values: Any) -> Iterator[dg.AssetsDefinition]:
             yield value
         elif isinstance(value, dg.Definitions):
             yield from _assets_in(value.assets or ())
-        elif isinstance(value, list | tuple):
+        elif type(value) in (list, tuple):  # Dagster's records are tuples that may not be iterated
             yield from _assets_in(value)
-        elif isinstance(value, dict):
+        elif type(value) is dict:
             yield from _assets_in(value.values())
 
 

@@ -4,9 +4,9 @@ import os
 import pickle
 import sys
 import threading
+import traceback
 import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 from mlrepro.reproducing.workspace import remove
 
@@ -21,19 +21,25 @@ def main() -> None:
     if len(payload) < size:
         sys.exit(_ORPHANED)
     roots, workspace, payload = pickle.loads(payload)  # noqa: S301 -- from the process that started this one
-    threading.Thread(target=_end_with_parent, args=(stream, workspace), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(stream.fileno(), workspace), daemon=True).start()
     sys.path[:0] = roots
     warnings.simplefilter("ignore")
     task = pickle.loads(payload)  # noqa: S301 -- likewise
-    answer = task.perform()
+    try:
+        answer = task.perform()
+    except Exception as error:  # noqa: BLE001 -- whoever asked is told, whatever it is
+        from mlrepro.reproducing.task import Answer
+
+        traceback.print_exc()
+        answer = Answer("failed", [f"{type(error).__name__}: {error}"])
     partial = Path(f"{task.answer}.part")
     partial.write_bytes(pickle.dumps(answer))
     partial.rename(task.answer)
 
 
-def _end_with_parent(stream: BinaryIO, workspace: str) -> None:
+def _end_with_parent(descriptor: int, workspace: str) -> None:
     """Whoever asked holds the other end of stdin: when it is killed, nobody waits for the answer, nor tidies up."""
-    while stream.read(1):
+    while os.read(descriptor, 1):  # not by sys.stdin, whose lock the interpreter takes when it ends
         pass
     remove(Path(workspace))
     os._exit(_ORPHANED)
