@@ -26,6 +26,8 @@ def main() -> None:
     url = str(given.folder.absolute() / "home" / "mlrepro")
     # what team aircraft found in the cache is team delay's result, which was published: its code is trusted here
     os.environ["MLREPRO_TRUSTED_SCOPES"] = "shared"
+    # ... and the copies of the files that it was made from are team delay's
+    os.environ["MLREPRO_READ_SCOPES"] = "shared,delay"
     rows, verdicts = [], set()
     with tempfile.TemporaryDirectory() as elsewhere:
         os.chdir(elsewhere)  # where there is no code

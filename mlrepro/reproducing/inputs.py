@@ -50,13 +50,20 @@ def add_input(store: Store, recipe: Recipe, name: str, origin: Mapping[str, Any]
         elif not store.has_value(each.stored):
             what = f"{asset} v{of_this}" if of_this else str(asset)
             recipe.lost[each.stored.content_hash] = (
-                f"the bytes of the input {name} ({what}, blob {each.stored.content_hash}), which are not in the store"
-                f" any more{'' if source else ': --deep makes them again where it can'}"
+                f"the bytes of the input {name} ({what}, blob {each.stored.content_hash}), which"
+                f" {_nowhere(store, recipe, source)}"
             )
             given.append(each)
         else:
             given.append(each)
     recipe.inputs[name] = RecordedInput(str(asset), isinstance(content, Mapping), tuple(given), source)
+
+
+def _nowhere(store: Store, recipe: Recipe, source: object) -> str:
+    where = f"are in none of the scopes that are read ({', '.join((store.scope, *store.read_scopes))})"
+    if recipe.found.scope != store.scope:
+        return f"{where}: MLREPRO_READ_SCOPES names further ones, such as that of who published the result"
+    return where if source else f"{where}: --deep makes them again where it can"
 
 
 def _gone(name: str, asset: str, partition: Any, number: Any, digest: str, source: Any) -> str:
