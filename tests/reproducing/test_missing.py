@@ -1,5 +1,6 @@
 """What `reproduce` says when something is not there any more, and what it does not do."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -102,13 +103,17 @@ def test_code_of_a_scope_that_is_not_trusted_is_not_run(
     project.materialize(MLREPRO_SCOPE="team_b")  # a hit: the record is in shared alone
     monkeypatch.chdir(tmp_path)
     theirs = open_store(str(project.store), scope="team_b")
+    only_shared = open_store(str(project.store), scope="shared", read_scopes=[])
+    (published,) = [json.loads(path.read_text()) for path in project.store.glob("shared/results/*/*.json")]
+    assert not only_shared.has_blob(published["code"]["files"]), "whole files are nobody else's business"
 
     refused = reproduce("numbers", store=theirs)
     assert refused.exit_code == 2
     assert "the record is of scope 'shared', which is not trusted, so they are not run" in refused.missing[0]
 
     monkeypatch.setenv("MLREPRO_TRUSTED_SCOPES", "shared")
-    assert reproduce("numbers", store=open_store(str(project.store), scope="team_b")).verdict == "same"
+    reads_theirs = open_store(str(project.store), scope="team_b", read_scopes=["shared", "team_a"])
+    assert reproduce("numbers", store=reads_theirs).verdict == "same"
 
 
 def test_an_error_of_the_code_is_told_in_its_own_words(project: Project, reproduced: Reproduce) -> None:

@@ -17,7 +17,7 @@ NUMBERED: Final = ("version", "channel", "pin", "location", "gc", "replacement",
 """Kinds whose entries have numbers without gaps, and are checked for them."""
 
 _READ: Final = "NOT trash AND kind IN ('result', 'derivation', {})".format(", ".join(f"'{kind}'" for kind in NUMBERED))
-_SINGLE: Final = (("code", "sources"), ("code", "files"), ("environment", "freeze"))
+_SINGLE: Final = (("code", "sources"), ("environment", "freeze"))
 """Where a result's record names a blob by its digest alone."""
 
 
