@@ -59,6 +59,8 @@ def code_trees(
         # last: what is here may have been edited, which is found out when its definitions are compared
         ("present", "the present code", lambda _: CodeTree(f"the code in {repository} as it is now", (repository,))),
     ]
+    if not any(recipe.record.get("bundle") for recipe in recipes):
+        del ways[0]
     for name, what, lay_out in ways:
         try:
             yield lay_out(folder / name)
@@ -70,7 +72,7 @@ def _bundle(store: Store, recipes: Sequence[Recipe], folder: Path) -> CodeTree |
     digests = {recipe.record.get("bundle") for recipe in recipes}
     digest = digests.pop()
     if digests or not digest:
-        return NoCode("no code bundle is recorded: its code was not deployed as one")
+        return NoCode("code bundle: the run's results name several")
     for recipe in recipes:
         if not recipe.vouched:
             return NoCode(f"code bundle {digest[:12]}: {recipe.untrusted('it is not run')}")

@@ -181,7 +181,7 @@ def test_code_comes_from_the_commit_where_its_files_are_gone(project: Project, r
 
     dirty = reproduced("number@v2", repository=project.code)
     assert dirty.exit_code == 2
-    assert dirty.missing[1].startswith("code: the files stored with the result: The object ")
+    assert dirty.missing[0].startswith("code: the files stored with the result: The object ")
     assert any("git commit" in each and "other code: src.shop:number" in each for each in dirty.missing), dirty.missing
 
 
