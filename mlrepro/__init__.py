@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         ml_definitions,
         ml_multi_asset,
         rollback_sensor,
-        scope_source,
+        shared_asset,
         webhook,
     )
     from mlrepro.execution import cache_first
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
     from mlrepro.quality import CheckFailed, CheckPassed, DownstreamFailed, Metric, Stale
+    from mlrepro.reproducing import reproduce, rerun
     from mlrepro.resources import ReproStore
     from mlrepro.versioning import code_fingerprint
 
@@ -58,10 +59,12 @@ _HOMES = {
     "plan": "execution.plan",
     "promote": "execution.moves",
     "release": "execution.moves",
+    "reproduce": "reproducing",
+    "rerun": "reproducing",
     "rollback": "execution.moves",
     "rollback_sensor": "definitions",
-    "scope_source": "definitions",
     "share": "catalog",
+    "shared_asset": "definitions",
     "verify": "execution.verifying",
     "versions": "catalog",
     "webhook": "definitions",
@@ -94,10 +97,12 @@ __all__ = [
     "plan",
     "promote",
     "release",
+    "reproduce",
+    "rerun",
     "rollback",
     "rollback_sensor",
-    "scope_source",
     "share",
+    "shared_asset",
     "verify",
     "versions",
     "webhook",

@@ -9,6 +9,9 @@ from typing import TypeVar
 
 import dagster as dg
 
+# How a run's code location was loaded, by module or by file: a run tells it, no public class reads it.
+from dagster._core.code_pointer import FileCodePointer, ModuleCodePointer, PackageCodePointer
+
 # The assets of a code location and how they hang together, which a sensor's context and a run hand over untyped.
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
@@ -62,7 +65,10 @@ __all__ = [
     "BaseAssetGraph",
     "DagsterTypeKind",
     "DeserializationError",
+    "FileCodePointer",
+    "ModuleCodePointer",
     "NoValueSentinel",
+    "PackageCodePointer",
     "StepExecutionContext",
     "StepOutputHandle",
     "coerce_result_to_events",

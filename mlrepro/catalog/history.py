@@ -94,11 +94,13 @@ def versions_of(
             return
 
 
-def find_number(store: Store, asset: Sequence[str], partition: str | None, number: int | None) -> Version | None:
-    """Find a version by its number, None for the newest; None if there is none."""
+def find_number(
+    store: Store, asset: Sequence[str], partition: str | None, number: int | None, *, only: str | None = None
+) -> Version | None:
+    """Find a version by its number, None for the newest; None if there is none (in the only scope to look in)."""
     if number is None:
-        return newest_version(store, asset, partition)
-    for scope in (store.scope, *store.read_scopes):
+        return newest_version(store, asset, partition, only=only)
+    for scope in _scopes(store, only):
         try:
             entry = store.entry(history_name(asset, partition), number, scope=scope)
         except UnknownVersionError:

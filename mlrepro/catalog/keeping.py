@@ -85,7 +85,9 @@ def publish(
     for stored in values_of(record, None if origin is None else Origin(origin, input_hash)):
         with contextlib.suppress(*_GONE):
             store.keep_value(stored, scope=scope)
-    for blob in _blobs(record):
+    # whole files may hold more than the code of this result: others get its sources, and no files
+    files = [record.get("code", {}).get("files")] if scope == store.scope else []
+    for blob in [*_blobs(record), *filter(None, files)]:
         with contextlib.suppress(*_GONE):
             store.write_bytes(store.read_bytes(blob), scope=scope)
     if replacing:
@@ -104,7 +106,8 @@ def _well_formed(record: Mapping[str, Any]) -> bool:
 
 
 def _blobs(record: Mapping[str, Any]) -> list[str]:
-    named = [record.get("code", {}).get("sources"), record.get("environment", {}).get("freeze")]
+    code = record.get("code", {})
+    named = [code.get("sources"), record.get("environment", {}).get("freeze")]
     # a range of partitions has the hash of a manifest for its data version
     named += [output.get("data_version") for output in record.get("outputs", {}).values() if output.get("partitions")]
     return [check_sha256(each, "content hash") for each in named if each]

@@ -64,6 +64,8 @@ def app() -> None:
       mlrepro plan -m project                   what a run would do, and why
       mlrepro explain churn_model -m project    what makes it run, with the lines that changed
       mlrepro verify churn_model -m project     compute again and compare
+      mlrepro reproduce churn_model@v3          compute that version again from its record alone
+      mlrepro rerun RUN_ID                      launch a run again with what it had then
       mlrepro fingerprint project:clean         what code a key follows
       mlrepro gc                                what could be removed from the store; --delete removes it
       mlrepro fsck                              check every record and every byte

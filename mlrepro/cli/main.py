@@ -13,6 +13,7 @@ from mlrepro.cli import (  # noqa: F401 -- each adds its verbs to the app
     housekeeping,
     planning,
     reading,
+    reproducing,
     sharing,
     stats,
     tenants,

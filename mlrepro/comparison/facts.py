@@ -79,7 +79,7 @@ class Compared:
             "seed": record.get("seed"),
             "config": record.get("config"),
             "inputs": record.get("inputs"),
-            "environment": {key: value for key, value in environment.items() if key != "freeze"}
+            "environment": {key: value for key, value in environment.items() if key not in ("freeze", "local")}
             if isinstance(environment, Mapping)
             else None,
             "metrics": dict(self.metrics),

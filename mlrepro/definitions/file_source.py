@@ -143,6 +143,11 @@ class FileSourceIOManager(dg.IOManager):
             code=self._code(as_type),
             unchanged=lambda: kept is not None or content_of(self.path, asset).content_hash == stored.content_hash,
             confirm=lambda: self._observe(context, stored),
+            source={
+                "file": self.path.name,
+                "reader": reference(self.read) if self.read else None,
+                "kept": kept is not None,
+            },
         )
 
     def _code(self, as_type: type | None) -> str | None:

@@ -18,11 +18,12 @@ from mlrepro.dagster_internals import (
     deserialize_value,
     serialize_value,
 )
+from mlrepro.io_managers.code_record import code_record
 from mlrepro.io_managers.computation import Computation
 from mlrepro.io_managers.descriptions import describe, metrics
 from mlrepro.io_managers.json_values import from_json, to_json
 from mlrepro.io_managers.key import StepKey
-from mlrepro.io_managers.key_record import code_sources, key_record
+from mlrepro.io_managers.key_record import key_record
 from mlrepro.io_managers.provenance import code_location, git_commit, launched_by, workflow
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import canonical_json, environment
@@ -144,12 +145,12 @@ def result_record(
         "checks": list(checks),
         "code": {
             **described["code"],
-            "sources": store.write_bytes(sources_blob(key)),
-            "not_followed": [report.message for report in key.code.reports if not report.followed],
+            **code_record(step_context, store, computation, key),
         },
         "environment": {
             "python": where.python,
             "platform": where.platform,
+            "local": list(where.local),
             "freeze": store.write_bytes(where.freeze.encode()),
         },
         "who": launched_by(dict(step_context.dagster_run.tags)),
@@ -229,11 +230,6 @@ def append_versions(
                 note_derivation(store, version, key.input_hash, body)
             appended[name] = version
     return appended
-
-
-def sources_blob(key: StepKey) -> bytes:
-    """Write the closure's sources as one JSON document, so that a later diff needs no git."""
-    return canonical_json(code_sources(key.code)).encode()
 
 
 def metadata_to_json(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Deferred:
         code: Fingerprint of code that takes part in loading, such as a source's own reader.
         unchanged: Tells after the function ran whether what was loaded is still what the hash says.
         confirm: Says that a step uses the input: keeps a file's content in the store and logs what was observed.
+        source: For a file, what a record says of how it is read again: its name, the reader, whether it is kept.
     """
 
     versions: tuple[UpstreamVersion, ...]
@@ -47,6 +48,7 @@ class Deferred:
     code: str | None = None
     unchanged: Callable[[], bool] = lambda: True
     confirm: Callable[[], None] = lambda: None
+    source: Mapping[str, Any] | None = None
 
     @property
     def content(self) -> str | Mapping[str, str]:

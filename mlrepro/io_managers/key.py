@@ -157,6 +157,12 @@ def _input(
                 else value.versions[0].number
             ),
         }
+        if value.source is not None:
+            origin["source"] = value.source
+        if len(value.versions) == 1:
+            only = value.versions[0]
+            origin |= {"partition": only.partition} if only.partition is not None else {}
+            origin["stored_as"] = only.stored.to_input()
         code = digest(sorted(set(codes))) if codes else None
         contents = {str(version.partition): _content(version.stored) for version in value.versions}
         content = contents if value.as_mapping or not contents else next(iter(contents.values()))

@@ -410,9 +410,10 @@ class Store:
         self.check()
         results.note_deviation(self._objects, self._own(scope), input_hash, record)
 
-    def deviations(self, input_hash: str) -> list[dict[str, Any]]:
-        """What ``note_deviation`` noted in any readable scope, newest first."""
-        return results.deviations(self._objects, (self.scope, *self.read_scopes), input_hash)
+    def deviations(self, input_hash: str, *, only: str | None = None) -> list[dict[str, Any]]:
+        """What ``note_deviation`` noted in any readable scope, or in only one, newest first."""
+        scopes = (self.scope, *self.read_scopes) if only is None else (check_scope(only),)
+        return results.deviations(self._objects, scopes, input_hash)
 
     # Derivations
 

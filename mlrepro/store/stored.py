@@ -91,6 +91,35 @@ class StoredValue:
             origin=origin,
         )
 
+    def to_input(self) -> dict[str, Any]:
+        """What a record of something else says of the value, beside its content hash; ``from_input`` reads it.
+
+        It has other names than ``to_json``: what a record names by those, it stores itself.
+        """
+        return {
+            "format": self.format,
+            "python_type": self.python_type,
+            "bytes": self.size,
+            "references": list(self.references),
+            "parts": self.parts_size,
+        }
+
+    @classmethod
+    def from_input(cls, content_hash: str, data: Mapping[str, Any]) -> "StoredValue":
+        """Read what ``to_input`` wrote.
+
+        Raises:
+            KeyError: A field is missing.
+        """
+        return cls(
+            content_hash=content_hash,
+            format=data["format"],
+            python_type=data["python_type"],
+            size=data["bytes"],
+            references=tuple(data.get("references", ())),
+            parts_size=data.get("parts", 0),
+        )
+
 
 def type_name(cls: type) -> str:
     """A type's public name as ``module:qualname``: the shortest module that offers it, not the private one it lies in.

@@ -220,7 +220,7 @@ def _inputs(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in (record.get("environment") or {}).items() if key != "freeze"}
+    return {key: value for key, value in (record.get("environment") or {}).items() if key not in ("freeze", "local")}
 
 
 def _freeze(text: str) -> dict[str, str]:

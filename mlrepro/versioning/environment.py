@@ -21,6 +21,7 @@ class Environment:
         platform: Operating system and machine, such as ``"linux-x86_64"``.
         distributions: Every installed distribution by its normalised name.
         freeze: The same as sorted ``name==version`` lines.
+        local: Distributions that were installed from a folder, an archive or a repository rather than an index.
     """
 
     python: str
@@ -28,6 +29,7 @@ class Environment:
     platform: str
     distributions: Mapping[str, str]
     freeze: str
+    local: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -41,11 +43,14 @@ def environment() -> Environment:
         True
     """
     installed: dict[str, str] = {}
+    local: set[str] = set()
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
-        if name:
-            # the first of two on sys.path is the one that is imported
-            installed.setdefault(normalise(name), distribution.version)
+        # the first of two on sys.path is the one that is imported
+        if name and (known := normalise(name)) not in installed:
+            installed[known] = distribution.version
+            if distribution.read_text("direct_url.json"):
+                local.add(known)
     found = dict(sorted(installed.items()))
     return Environment(
         python=platform.python_version(),
@@ -53,4 +58,5 @@ def environment() -> Environment:
         platform=f"{sys.platform}-{platform.machine()}",
         distributions=MappingProxyType(found),
         freeze="".join(sorted(f"{name}=={version}\n" for name, version in found.items())),
+        local=tuple(sorted(local)),
     )

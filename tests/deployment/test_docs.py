@@ -135,6 +135,20 @@ def test_the_channels_page_runs(tmp_path: Path) -> None:
     run(tmp_path, sys.executable, "-c", script)
 
 
+def test_the_reproducing_page_runs(tmp_path: Path) -> None:
+    module, version, run_again = blocks("docs/reproducing.md", "python")
+    for factor in (2, 3):
+        (tmp_path / "shop.py").write_text(module.replace("FACTOR = 3", f"FACTOR = {factor}"))
+        materialize(tmp_path, "shop", {})
+    reproduce, rerun = commands("docs/reproducing.md")
+    assert run(tmp_path, *shlex.split(reproduce)).count(": bit for bit the same\n") == 2
+    run(tmp_path, sys.executable, "-c", version)
+    run(tmp_path, sys.executable, "-c", run_again)
+    newest = "import dagster as dg\nwith dg.DagsterInstance.get() as instance: print(instance.get_runs()[0].run_id)"
+    run_id = run(tmp_path, sys.executable, "-c", newest).strip()
+    assert "what it was" in run(tmp_path, *shlex.split(rerun.replace("RUN_ID", run_id)))
+
+
 def test_the_commands_page_names_every_verb() -> None:
     help_text = subprocess.run(
         [sys.executable, "-c", "import mlrepro.cli; mlrepro.cli.main()", "--help"],

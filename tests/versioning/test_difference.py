@@ -114,3 +114,9 @@ def test_every_difference_can_be_said() -> None:
 
 def test_json_leaves_out_what_does_not_apply() -> None:
     assert Change("seed", "seed", 1, 2).to_json() == {"kind": "seed", "name": "seed", "before": 1, "after": 2}
+
+
+def test_what_is_installed_from_a_folder_is_no_difference() -> None:
+    old = Evidence({"environment": {"python": "3.11.7", "freeze": "a"}})
+    new = Evidence({"environment": {"python": "3.11.7", "freeze": "b", "local": ["shop"]}})
+    assert differences(old, new) == []

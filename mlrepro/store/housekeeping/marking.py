@@ -15,7 +15,7 @@ from mlrepro.errors import BlobDamagedError, BlobMissingError
 from mlrepro.store import records
 from mlrepro.store.formats.parts import HAVE_PARTS
 from mlrepro.store.housekeeping.inventory import Inventory, Progress, Row
-from mlrepro.store.housekeeping.naming import digests_in, entry_in, parts_found, values_in
+from mlrepro.store.housekeeping.naming import digests_in, entry_in, inputs_in, parts_found, values_in
 from mlrepro.store.housekeeping.retention import Policy
 from mlrepro.store.housekeeping.side_by_side import side_by_side
 from mlrepro.store.stored import StoredValue
@@ -214,8 +214,17 @@ class _Marking:
 
     def _keep(self, data: bytes, body: dict[str, Any]) -> None:
         self._inventory.add("marks", ((each,) for each in digests_in(data)))
-        several = (value for value in values_in(body) if value.format in HAVE_PARTS)
+        several = [value for value in values_in(body) if value.format in HAVE_PARTS]
+        # a folder that was an input is kept whole, so that the result can be computed again
+        several += [value for value in inputs_in(body) if value.format in HAVE_PARTS and self._is_here(value)]
         self._inventory.add("manifests", ((each.content_hash, json.dumps(each.to_json())) for each in several))
+
+    def _is_here(self, value: StoredValue) -> bool:
+        """Whether a value is in this scope: inputs of what was published here need not be."""
+        return (
+            self._inventory.one("SELECT 1 FROM objects WHERE kind = 'blob' AND name = ?", value.content_hash)
+            is not None
+        )
 
     def _owned(self, body: dict[str, Any], assets: list[str]) -> None:
         """What a record stores belongs to its assets, for the report."""

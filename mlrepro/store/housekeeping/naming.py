@@ -40,6 +40,18 @@ def values_in(record: Any) -> Iterator[StoredValue]:
             left.extend(each)
 
 
+def inputs_in(record: dict[str, Any]) -> Iterator[StoredValue]:
+    """The values that a result was computed from, as far as its record says how they are stored."""
+    inputs = record.get("inputs")
+    for origin in inputs.values() if isinstance(inputs, dict) else ():
+        try:
+            value = StoredValue.from_input(origin["content_hash"], origin["stored_as"])
+        except (KeyError, TypeError, ValueError, AttributeError, StoreError):
+            continue
+        if type(value.size) is int and type(value.parts_size) is int:
+            yield value
+
+
 def _value(data: dict[str, Any]) -> StoredValue | None:
     if not {"content_hash", "format", "python_type", "size"} <= data.keys():
         return None

@@ -8,7 +8,7 @@ import pytest
 
 from mlrepro.catalog.channels import ChannelName
 from mlrepro.catalog.derivations import note_derivation
-from mlrepro.catalog.history import versions_of
+from mlrepro.catalog.history import append_version, versions_of
 from mlrepro.catalog.moving import promote, propose, roll_back
 from mlrepro.catalog.pins import pin, release_pin
 from mlrepro.errors import BlobMissingError, RetentionError
@@ -146,6 +146,23 @@ def test_the_parts_of_a_folder_are_kept_with_it(store: Store, tmp_path: Path) ->
     kept = store.read_value(folders[1].stored)
     assert [(kept / name).read_text() for name in ("same", "weights")] == ["the same in both", "weights 1"]
     assert {name: len(each) for name, each in store.read_value(trees[1].stored).items()} == {"same": 9, "own": 1}
+
+
+def test_a_folder_that_a_result_was_computed_from_is_kept_whole(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "rows").write_text("1,2,3")
+    source = store.write_value(folder)
+    origin = {"content_hash": source.content_hash, "stored_as": source.to_input()}
+    of_another_scope = {"content_hash": "5eed" * 16, "stored_as": source.to_input()}
+    made = store.write_value(6)
+    record = result_of(made, inputs={"data": origin, "elsewhere": of_another_scope})
+    store.put_result("ab" * 32, record)
+    body = {"data_version": made.content_hash, "input_hash": "ab" * 32}
+    append_version(store, ("total",), None, made, body)
+    report = collect_for_good(store)
+    assert (store.read_value(source) / "rows").read_text() == "1,2,3"
+    assert report.notes == ()
 
 
 def test_a_result_is_kept_for_its_max_age(store: Store) -> None:

@@ -5,7 +5,7 @@ import decimal
 import dagster as dg
 import pytest
 
-from mlrepro import channel, load, ml_asset, promote, scope_source
+from mlrepro import channel, load, ml_asset, promote, shared_asset
 from mlrepro.errors import AssetDefinitionError, MlreproError, UntrustedPickleError, VersionNameError
 from tests.definitions.lab import Lab
 from tests.instances import new_instance
@@ -40,7 +40,7 @@ def rates_giving(value: object) -> dg.AssetsDefinition:
     return rates
 
 
-rates = scope_source("rates", scope="theirs")
+rates = shared_asset("rates", scope="theirs")
 
 
 @ml_asset
@@ -98,7 +98,7 @@ def test_an_asset_of_ones_own_by_the_same_name_is_not_meant(theirs: Lab, ours: L
 def test_what_a_channel_serves_is_used_until_the_channel_moves(theirs: Lab, ours: Lab) -> None:
     slope = rates_giving([0.5])
     served = channel("production", slope)
-    production = scope_source("rates@production", scope="theirs")
+    production = shared_asset("rates@production", scope="theirs")
     assert production.key.path == ["rates", "production"]
 
     @ml_asset(ins={"slope": dg.AssetIn(production.key)})
@@ -113,6 +113,35 @@ def test_what_a_channel_serves_is_used_until_the_channel_moves(theirs: Lab, ours
     assert ours.run(production, doubled, scope="ours").value("doubled") == 1.5
 
 
+def test_one_version_stays_what_it_is(theirs: Lab, ours: Lab) -> None:
+    publish(theirs, [1, 2], [1, 2, 4])
+    pinned = shared_asset("rates", version="v1", scope="theirs")
+    assert pinned.key.path == ["rates", "v1"], "the newest version keeps the key for itself"
+
+    @ml_asset(ins={"rates": dg.AssetIn(pinned.key)})
+    def audit(rates: list[int]) -> int:
+        return sum(rates)
+
+    assert ours.run(pinned, audit, scope="ours").value("audit") == 3
+    publish(theirs, [9])
+    assert ours.run(pinned, audit, scope="ours").cache == {"audit": "hit"}
+
+
+def test_the_first_part_of_a_key_is_the_team(theirs: Lab, ours: Lab) -> None:
+    @ml_asset(key_prefix="theirs")
+    def prices() -> list[int]:
+        return [3, 4]
+
+    theirs.run(prices, scope="theirs")
+    source = shared_asset("theirs/prices", version="latest")
+
+    @ml_asset(ins={"prices": dg.AssetIn(source.key)})
+    def invoice(prices: list[int]) -> int:
+        return sum(prices)
+
+    assert ours.run(source, invoice, scope="ours").value("invoice") == 7
+
+
 def test_partitions(theirs: Lab, ours: Lab) -> None:
     @ml_asset(partitions_def=DAYS)
     def daily(context: dg.AssetExecutionContext) -> str:
@@ -122,7 +151,7 @@ def test_partitions(theirs: Lab, ours: Lab) -> None:
     def week(daily: dict[str, str]) -> list[str]:
         return sorted(daily.values())
 
-    source = scope_source("daily", scope="theirs", partitions_def=DAYS)
+    source = shared_asset("daily", scope="theirs", partitions_def=DAYS)
     theirs.run(daily, partition="mon", scope="theirs")
     with pytest.raises(MlreproError, match="daily, partition tue, has no version in scope 'theirs'"):
         ours.run(source, week, scope="ours")
@@ -162,17 +191,27 @@ class TestWhatIsToldToTheUser:
         with pytest.raises(MlreproError, match=r"reads ours, shared: add it to ReproStore\(read_scopes=\[...\]\)"):
             lab.run(rates, report, scope="ours")
 
-    def test_a_version_that_never_changes(self) -> None:
-        with pytest.raises(AssetDefinitionError, match="is one version and will never change: name the asset, or"):
-            scope_source("rates@v3", scope="theirs")
+    def test_a_version_that_is_not_there(self, theirs: Lab, ours: Lab) -> None:
+        publish(theirs, [1, 2])
+        source = shared_asset("rates", version="v3", scope="theirs", key="rates")
+        with pytest.raises(MlreproError, match=r"rates@v3 is not in scope 'theirs'"):
+            ours.run(source, report, scope="ours")
+
+    def test_two_versions(self) -> None:
+        with pytest.raises(AssetDefinitionError, match="rates@production names a version already"):
+            shared_asset("rates@production", version="v3", scope="theirs")
+
+    def test_nobodys_asset(self) -> None:
+        with pytest.raises(AssetDefinitionError, match=r"whose is rates\? Name its team's scope"):
+            shared_asset("rates")
 
     def test_no_name(self) -> None:
         with pytest.raises(VersionNameError):
-            scope_source("@production", scope="theirs")
+            shared_asset("@production", scope="theirs")
 
     def test_no_scope(self) -> None:
         with pytest.raises(MlreproError, match="scope"):
-            scope_source("rates", scope="../theirs")
+            shared_asset("rates", scope="../theirs")
 
 
 def test_the_right_to_read_may_come_from_the_environment(

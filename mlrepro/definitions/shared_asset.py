@@ -1,4 +1,4 @@
-"""`scope_source`: an asset, or a channel, of another team's scope as a source asset that is observed by its content."""
+"""`shared_asset`: an asset of another team, or what a channel of theirs serves, observed by its content."""
 
 import warnings
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mlrepro.catalog.channels import ChannelName, served_pointer
-from mlrepro.catalog.history import newest_version
+from mlrepro.catalog.history import find_number
 from mlrepro.catalog.names import VersionName, parse_version_name
 from mlrepro.dagster_internals import data_versions_by_partition
 from mlrepro.definitions.observed import consumer_computes, log_observation, store_of_consumer
@@ -22,10 +22,11 @@ from mlrepro.store import Store, loads_as
 from mlrepro.store.keys import check_scope
 
 
-def scope_source(
+def shared_asset(
     name: str,
     *,
-    scope: str,
+    version: str | None = None,
+    scope: str | None = None,
     key: dg.AssetKey | str | None = None,
     partitions_def: dg.PartitionsDefinition[Any] | None = None,
     group_name: str | None = None,
@@ -33,16 +34,20 @@ def scope_source(
     tags: dict[str, str] | None = None,
     automation_condition: dg.AutomationCondition[Any] | None = None,
 ) -> dg.SourceAsset:
-    """Declare an asset of another team as a source asset, where each team has a Dagster instance of its own.
+    """Declare an asset of another team as a source asset: its newest version, one version, or what a channel serves.
 
-    Each step that uses it looks at the other team's history in the store, and takes the newest version, or what a
-    channel serves, by its content hash. Nothing is written there. In one instance that both teams share it takes no
-    more than the asset's key, as Dagster knows what the other team materialized.
+    Each step that uses it looks at the other team's history in the store, and takes the version by its content hash.
+    Nothing is written there, and neither their code nor a stub of it is needed. In one instance that both teams share,
+    the newest version takes no more than the asset's key, as Dagster knows what the other team materialized.
 
     Args:
-        name: ``flight_features`` for the newest version, ``delay_model@production`` for what a channel serves.
+        name: Key of the asset: ``delay/flight_features``. A version can be named with it: ``delay/model@production``.
+        version: ``latest``, ``v7``, or the name of a channel: ``production``. Default: what the name says, else
+            ``latest``.
         scope: The other team's scope; the store must read it (`ReproStore(read_scopes=...)`, ``MLREPRO_READ_SCOPES``).
-        key: Asset key. Default: the other team's, so that lineage joins up in an instance that both share.
+            Default: the first part of a key that has several.
+        key: Asset key. Default: the other team's, so that lineage joins up in an instance that both share; with the
+            version for a last part where it is one that never changes.
         partitions_def: Partitions, where the asset has some: those of the other team.
         group_name: Group in Dagster's UI.
         description: Text in Dagster's UI.
@@ -53,22 +58,21 @@ def scope_source(
         An observable source asset.
 
     Raises:
-        AssetDefinitionError: If the name says one version, which never changes: use `mlrepro.load` for that.
+        AssetDefinitionError: If the scope is not named and the key has one part, or two versions are named.
         VersionNameError: If it is no name.
 
     Example:
-        >>> model = scope_source("delay_model@production", scope="delay")
-        >>> model.key.to_user_string()
-        'delay_model/production'
+        >>> shared_asset("delay/flight_features", version="production").key.to_user_string()
+        'delay/flight_features/production'
+        >>> shared_asset("flight_features", version="v7", scope="delay").key.to_user_string()
+        'flight_features/v7'
     """
-    wanted = parse_version_name(name)
-    if wanted.number is not None:
-        raise AssetDefinitionError(
-            f"{name} is one version and will never change: name the asset, or a channel as in"
-            f" {VersionName(wanted.asset, None, 'production')}; a single version is loaded by mlrepro.load"
-        )
-    found_in = _Foreign(wanted, check_scope(scope))
-    described = description or f"{name} of scope {scope}."
+    wanted = _wanted(name, version)
+    if scope is None and len(wanted.asset) == 1:
+        raise AssetDefinitionError(f"whose is {name}? Name its team's scope: shared_asset({name!r}, scope=...)")
+    scope = check_scope(wanted.asset[0] if scope is None else scope)
+    found_in = _Foreign(wanted, scope)
+    described = description or f"{wanted} of scope {scope}."
 
     def observe(context: dg.OpExecutionContext) -> dg.ObserveResult | dg.DataVersionsByPartition:
         manager = context.resources.io_manager
@@ -87,7 +91,7 @@ def scope_source(
             return dg.DataVersionsByPartition({each.partition: each.stored.content_hash for each in found if each})
 
     with warnings.catch_warnings():
-        # said once here that the seam is beta: whoever calls scope_source can do nothing about it
+        # said once here that the seam is beta: whoever calls shared_asset can do nothing about it
         warnings.simplefilter("ignore", category=dg.BetaWarning)
         return dg.observable_source_asset(
             key=dg.AssetKey.from_coercible(key) if key is not None else dg.AssetKey(list(found_in.path)),
@@ -98,8 +102,17 @@ def scope_source(
             partitions_def=partitions_def,
             automation_condition=automation_condition,
             required_resource_keys={"io_manager"},
-            io_manager_def=DeferringIOManagerDefinition(ScopeSourceIOManager(found_in)),
+            io_manager_def=DeferringIOManagerDefinition(SharedAssetIOManager(found_in)),
         )(observe)
+
+
+def _wanted(name: str, version: str | None) -> VersionName:
+    named = parse_version_name(name)
+    if version is None:
+        return named
+    if "@" in name:
+        raise AssetDefinitionError(f"{name} names a version already: leave out version={version!r}")
+    return parse_version_name(f"{name}@{version}")
 
 
 class _Foreign:
@@ -108,7 +121,8 @@ class _Foreign:
     def __init__(self, name: VersionName, scope: str) -> None:
         self.name = name
         self.scope = scope
-        self.path = (*name.asset, name.channel) if name.channel else name.asset
+        last = name.channel or (None if name.number is None else f"v{name.number}")
+        self.path = (*name.asset, last) if last else name.asset
 
     def find(self, store: Store, partition: str | None) -> UpstreamVersion | None:
         """What it is now; None where the other team has none.
@@ -124,7 +138,7 @@ class _Foreign:
             )
         asset = dg.AssetKey(list(self.path)).to_user_string()
         if self.name.channel is None:
-            version = newest_version(store, self.name.asset, partition, only=self.scope)
+            version = find_number(store, self.name.asset, partition, self.name.number, only=self.scope)
             return UpstreamVersion(asset, partition, version.number, version.stored) if version else None
         pointer = served_pointer(store, ChannelName(self.name.asset, self.name.channel, partition), only=self.scope)
         return UpstreamVersion(asset, partition, pointer.number, pointer.stored) if pointer else None
@@ -138,8 +152,9 @@ class _Foreign:
         found = self.find(store, partition)
         if found is None:
             of = f", partition {partition}," if partition else ""
+            wanted = "is not" if self.name.number else "has no version"
             raise UnknownVersionError(
-                f"{self.name}{of} has no version in scope {self.scope!r} of the store {store.url}: its team must"
+                f"{self.name}{of} {wanted} in scope {self.scope!r} of the store {store.url}: its team must"
                 f" {'promote one' if self.name.channel else 'materialize it'} first"
             )
         return found
@@ -149,7 +164,7 @@ class _Foreign:
         return {"mlrepro/scope": self.scope, "mlrepro/version": version.number}
 
 
-class ScopeSourceIOManager(dg.IOManager):
+class SharedAssetIOManager(dg.IOManager):
     """Loads an asset of another scope, or hands over a stand-in that can.
 
     Args:
