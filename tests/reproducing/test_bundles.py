@@ -2,6 +2,7 @@
 
 import pytest
 
+from mlrepro.bundles import pack, store_bundle
 from mlrepro.store import open_store
 from tests.reproducing.conftest import Reproduce
 from tests.reproducing.project import Project
@@ -25,8 +26,8 @@ def test_the_code_bundle_of_the_run_comes_first(project: Project, reproduced: Re
     )
     (project.code / "src" / "factors.txt").write_text("four")
     store = open_store(str(project.store))
-    packed = bundles.pack(project.code)
-    bundles.store_bundle(packed, store)
+    packed = pack(project.code)
+    store_bundle(packed, store)
     digest = packed.digest
     project.materialize("src.shop", MLREPRO_BUNDLE=digest)
     (project.code / "src" / "shop.py").unlink()
