@@ -132,3 +132,11 @@ class TokensError(MlreproError):
 
 class ForeignRequestError(MlreproError):
     """A request that could have been sent by another site in a user's browser."""
+
+
+class NotHereError(MlreproError):
+    """A page, or what it is about, that is not there for who asks."""
+
+
+class FormError(MlreproError):
+    """A form was sent in a way that nothing was done."""

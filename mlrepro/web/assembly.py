@@ -17,9 +17,11 @@ from graphene import Schema
 from starlette.types import ASGIApp
 
 from mlrepro.errors import WebserverError
+from mlrepro.resources.location import FOLDER
 from mlrepro.tenancy import TenantsFile
 from mlrepro.web.audit import AuditLog
 from mlrepro.web.guarded_schema import guarded_schema
+from mlrepro.web.pages import Site
 from mlrepro.web.people import People
 from mlrepro.web.server import IdentifiedWebserver
 from mlrepro.web.sites import Sites
@@ -140,6 +142,8 @@ def _site(
     tenant: str | None,
 ) -> ASGIApp:
     prefix = settings.path_prefix if tenant is None else f"{settings.path_prefix}/tenants/{tenant}"
+    home = settings.home if tenant is None else settings.home / tenant
+    store = os.environ.get("MLREPRO_STORE") or str(home.resolve() / FOLDER)
     return IdentifiedWebserver(
         context,
         people=people,
@@ -148,6 +152,7 @@ def _site(
         tenant=tenant,
         path_prefix=prefix,
         live_data_poll_rate=settings.live_data_poll_rate,
+        pages=Site(people=people, store=store, tenant=tenant, prefix=prefix),
     ).create_asgi_app()
 
 
