@@ -140,3 +140,7 @@ class NotHereError(MlreproError):
 
 class FormError(MlreproError):
     """A form was sent in a way that nothing was done."""
+
+
+class NotAllowedError(MlreproError):
+    """Who asks may see it, and may not change it."""

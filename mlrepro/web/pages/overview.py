@@ -13,6 +13,7 @@ from mlrepro.catalog.channels import ChannelEntry, ChannelName, entries_of
 from mlrepro.catalog.history import newest_version
 from mlrepro.comparison.metrics import Number
 from mlrepro.comparison.records import at_once
+from mlrepro.comparison.shown import number
 from mlrepro.execution.savings import Saved
 from mlrepro.store import Store
 from mlrepro.web.pages.asked import Asked, Found
@@ -179,6 +180,11 @@ class _Reader:
         spark = None
         if newest is not None and newest.body.get("metrics"):
             spark = sparkline(newest_versions(store, key, partition, most=_SPARKS))
+        told = next((entry.metrics for _, _, entry in channels if entry is not None and entry.metrics), None)
+        if spark is None and told:
+            name = next(iter(told))
+            said = f"{name} of what {channels[0][1].channel} serves, when it was promoted"
+            spark = Sparkline(name, "", (0.0, 0.0), said, number(told[name]))
         saved = asked.tally.saved([known.name])
         found = asked.found(key, known, store, partition)
         row = Row(

@@ -1,59 +1,45 @@
-"""The pages as routes of a webserver, each with its twin in JSON."""
+"""The pages as routes of a webserver, each with its twin in JSON, and the forms that change something."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, cast
 
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from mlrepro.errors import (
-    ChannelError,
-    MlreproError,
-    NotHereError,
-    StoreError,
-    UnknownVersionError,
-    VersionNameError,
-)
+from mlrepro.errors import FormError, MlreproError, NotHereError
 from mlrepro.tenancy.permissions import IdentifiedRequestContext
-from mlrepro.web.pages import asset, overview
+from mlrepro.web.pages import plan
 from mlrepro.web.pages.asked import HERE, Asked
 from mlrepro.web.pages.download import DownloadQuery, download
 from mlrepro.web.pages.known import Workspace
-from mlrepro.web.pages.page import Page
+from mlrepro.web.pages.launching import materialize
+from mlrepro.web.pages.moves import VERBS, Move, Verb, move
+from mlrepro.web.pages.openapi import document
+from mlrepro.web.pages.page import Built, Page
+from mlrepro.web.pages.posting import read_form
+from mlrepro.web.pages.problems import problem, shell
 from mlrepro.web.pages.rendering import STATIC, as_json, html, static
 from mlrepro.web.pages.sight import Sight, Stores
+from mlrepro.web.pages.table import PAGES
 from mlrepro.web.pages.tally import Tally
+from mlrepro.web.pages.token import FIELD, Tokens
 from mlrepro.web.people import People
-
-PAGES: Final[Sequence[Page]] = (
-    Page(
-        "",
-        "All assets: newest versions, what channels serve, what the cache saved.",
-        "overview.html",
-        overview.OverviewQuery,
-        overview.Overview,
-        overview.overview,
-    ),
-    Page(
-        "asset",
-        "An asset: metrics over versions, promotions and rollbacks, versions, a look at its data.",
-        "asset.html",
-        asset.AssetQuery,
-        asset.Asset,
-        asset.asset,
-    ),
-)
-"""All pages."""
 
 
 class Server(Protocol):
-    """What the pages need of the webserver: whose request it is, and what they see of Dagster."""
+    """What the pages need of the webserver: whose request it is, what they see of Dagster, and to launch as them."""
 
     def request_context(self, conn: HTTPConnection) -> contextlib.AbstractContextManager[IdentifiedRequestContext]:
         """The context of a request."""
+
+    def graphql_execution_thread(
+        self, request: Request, query: str, variables: dict[str, Any] | None, operation_name: str | None
+    ) -> JSONResponse:
+        """Execute an operation as whoever sent the request."""
 
 
 class Site:
@@ -72,17 +58,24 @@ class Site:
         self._tenant = tenant
         self._prefix = prefix
         self._workspace = Workspace()
+        self._tokens = Tokens()
         self._tally: Tally | None = None
 
     def routes(self, server: Server) -> list[BaseRoute]:
         """The routes, for a server that they are put before the others of."""
         routes: list[BaseRoute] = []
         for page in PAGES:
-            routes.append(Route(f"/{page.name}", self._answering(server, page, _as_html), methods=["GET"]))
-            routes.append(Route(f"/{page.twin}", self._answering(server, page, _as_json), methods=["GET"]))
-        routes.append(Route("/download", self._download(server), methods=["GET"]))
+            routes.append(Route(f"/{page.name}", self._getting(server, self._page(page)), methods=["GET"]))
+            twin = self._getting(server, _twin(page), program=True)
+            routes.append(Route(f"/{page.twin}", twin, methods=["GET"]))
+        routes.append(Route("/api/openapi.json", self._getting(server, _openapi, program=True), methods=["GET"]))
+        routes.append(Route("/download", self._getting(server, _download), methods=["GET"]))
+        moving = {verb: self._posting(server, _moving(server, verb)) for verb in VERBS}
+        routes += [Route(f"/channel/{verb}", endpoint, methods=["POST"]) for verb, endpoint in moving.items()]
+        routes.append(Route("/plan", self._posting(server, self._looking_up), methods=["POST"]))
+        routes.append(Route("/plan/materialize", self._posting(server, _materializing(server)), methods=["POST"]))
         routes += [Route(f"/static/{name}", _static(name), methods=["GET"]) for name in STATIC]
-        routes.append(Route("/{path:path}", self._nothing(server), methods=["GET"]))
+        routes.append(Route("/{path:path}", self._getting(server, _nothing), methods=["GET"]))
         first = Route(f"{self._prefix}{HERE}", lambda _: RedirectResponse(f"{self._prefix}{HERE}/"), methods=["GET"])
         return [first, Mount(f"{self._prefix}{HERE}", routes=routes)]
 
@@ -97,73 +90,105 @@ class Site:
             prefix=self._prefix,
         )
 
-    def _answering(
-        self, server: Server, page: Page, respond: Callable[[Asked, Page, Any, Any], Response]
+    def _getting(
+        self, server: Server, answer: Callable[[Asked, Request], Response], *, program: bool = False
     ) -> Callable[[Request], Response]:
         def endpoint(request: Request) -> Response:
             with server.request_context(request) as context:
                 asked = self._asked(context)
                 try:
-                    query = page.query.read(request.query_params)
-                    return respond(asked, page, query, page.build(asked, query))
+                    return answer(asked, request)
                 except (MlreproError, ValidationError) as error:
-                    return problem(asked, error, program=respond is _as_json)
+                    return problem(asked, error, program=program)
 
         return endpoint
 
-    def _download(self, server: Server) -> Callable[[Request], Response]:
-        def endpoint(request: Request) -> Response:
+    def _posting(
+        self, server: Server, answer: Callable[[Asked, Request, dict[str, Any]], Response]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Endpoint of a form: nothing is done without a token that a page of this site gave to this very user."""
+
+        def handle(request: Request, sent: dict[str, Any] | FormError) -> Response:
             with server.request_context(request) as context:
                 asked = self._asked(context)
                 try:
-                    return download(asked, cast("DownloadQuery", DownloadQuery.read(request.query_params)))
+                    if isinstance(sent, FormError):
+                        raise sent
+                    self._tokens.check(sent.get(FIELD), asked.user, self._tenant)
+                    return answer(asked, request, sent)
                 except (MlreproError, ValidationError) as error:
                     return problem(asked, error)
 
+        async def endpoint(request: Request) -> Response:
+            sent: dict[str, Any] | FormError
+            try:
+                sent = dict(await read_form(request))
+            except FormError as error:
+                sent = error
+            return await run_in_threadpool(handle, request, sent)
+
         return endpoint
 
-    def _nothing(self, server: Server) -> Callable[[Request], Response]:
-        def endpoint(request: Request) -> Response:
-            with server.request_context(request) as context:
-                program = request.path_params["path"].startswith("api/")
-                return problem(self._asked(context), NotHereError("there is no such page"), program=program)
+    def _page(self, page: Page) -> Callable[[Asked, Request], Response]:
+        def answer(asked: Asked, request: Request) -> Response:
+            query = page.query.read(request.query_params)
+            return self._shown(asked, page, query, page.build(asked, query))
 
-        return endpoint
+        return answer
 
+    def _shown(self, asked: Asked, page: Page, query: Any, built: Built) -> Response:
+        token = self._tokens.make(asked.user, self._tenant)
+        return html(
+            page.template, {**shell(asked), "query": query, "answer": built.answer, "token": token, **built.more}
+        )
 
-def problem(asked: Asked, error: Exception, *, program: bool = False) -> Response:
-    """Say what is wrong, to a person or a program."""
-    status, title = _told(error)
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    else:
-        text = str(error)
-    if program:
-        return as_json({"error": text}, status)
-    return html("problem.html", {**shell(asked), "title": title, "text": text}, status)
-
-
-def shell(asked: Asked) -> dict[str, Any]:
-    """What every template needs."""
-    return {"asked": asked, "here": f"{asked.prefix}{HERE}", "user": asked.user}
+    def _looking_up(self, asked: Asked, request: Request, sent: dict[str, Any]) -> Response:  # noqa: ARG002
+        query = plan.PlanQuery.model_validate(sent)
+        exact = plan.look_up(asked, query)
+        built = plan.plan(asked, query)
+        answer = cast("plan.Plan", built.answer).model_copy(update={"exact": exact})
+        page = next(page for page in PAGES if page.name == "plan")
+        return self._shown(asked, page, query, Built(answer, built.more))
 
 
-def _told(error: Exception) -> tuple[int, str]:
-    if isinstance(error, NotHereError | UnknownVersionError | ChannelError):
-        return 404, "Not here"
-    if isinstance(error, ValidationError | VersionNameError):
-        return 400, "Not understood"
-    return (503, "The store can't be read") if isinstance(error, StoreError) else (500, "Not possible")
+def _twin(page: Page) -> Callable[[Asked, Request], Response]:
+    def answer(asked: Asked, request: Request) -> Response:
+        query = page.query.read(request.query_params)
+        return as_json(page.build(asked, query).answer.model_dump(mode="json"))
+
+    return answer
 
 
-def _as_html(asked: Asked, page: Page, query: Any, built: Any) -> Response:
-    values = {**shell(asked), "page": page, "query": query, "answer": built.answer, **built.more}
-    return html(page.template, values)
+def _moving(server: Server, verb: Verb) -> Callable[[Asked, Request, dict[str, Any]], Response]:
+    def answer(asked: Asked, request: Request, sent: dict[str, Any]) -> Response:
+        follow = move(asked, server, request, verb, Move.model_validate(sent))
+        return RedirectResponse(follow, 303)
+
+    return answer
 
 
-def _as_json(asked: Asked, page: Page, query: Any, built: Any) -> Response:  # noqa: ARG001 -- as the other one
-    return as_json(built.answer.model_dump(mode="json"))
+def _materializing(server: Server) -> Callable[[Asked, Request, dict[str, Any]], Response]:
+    def answer(asked: Asked, request: Request, sent: dict[str, Any]) -> Response:
+        chosen = plan.selected(asked, plan.PlanQuery.model_validate(sent))
+        if len({known.location for known in chosen}) > 1:
+            raise FormError("choose a code location: a run has one")
+        run_id = materialize(server, request, chosen[0], [known.key for known in chosen])
+        return RedirectResponse(asked.page("run", id=run_id), 303)
+
+    return answer
+
+
+def _openapi(asked: Asked, request: Request) -> Response:  # noqa: ARG001 -- as the others
+    return as_json(document(f"{asked.prefix}{HERE}"))
+
+
+def _download(asked: Asked, request: Request) -> Response:
+    return download(asked, cast("DownloadQuery", DownloadQuery.read(request.query_params)))
+
+
+def _nothing(asked: Asked, request: Request) -> Response:
+    program = request.path_params["path"].startswith("api/")
+    return problem(asked, NotHereError("there is no such page"), program=program)
 
 
 def _static(name: str) -> Callable[[Request], Response]:

@@ -51,6 +51,8 @@ def sparkline(versions: Sequence[Version]) -> Sparkline | None:
         part = (value / 2 - low / 2) / (high / 2 - low / 2) if high / 2 > low / 2 else 0.5
         return round(x, 1), round(HEIGHT - _EDGE - (HEIGHT - 2 * _EDGE) * part, 1)
 
+    if len(known) == 1:
+        return Sparkline(name, "", (0.0, 0.0), f"{name} of the only version that has it", number(known[0][1]))
     places = [place(*each) for each in known]
     return Sparkline(
         name=name,
