@@ -19,7 +19,7 @@ from mlrepro.store import Store
 from mlrepro.web.pages.asked import Asked, Found
 from mlrepro.web.pages.history import History, partitions_of, read_history
 from mlrepro.web.pages.known import Known
-from mlrepro.web.pages.page import Built, Query
+from mlrepro.web.pages.page import Built, Query, Told
 from mlrepro.web.pages.preview import Preview, preview_of
 
 ROWS: Final = 25
@@ -41,9 +41,9 @@ class VersionRow(BaseModel):
     """One version."""
 
     number: int
-    created: str | None
-    who: str | None
-    run_id: str | None
+    created: Told
+    who: Told
+    run_id: Told
     seconds: float | None
     size: int
     format: str
@@ -70,7 +70,7 @@ class Point(BaseModel):
     """A version in the plots."""
 
     number: int
-    created: str | None
+    created: Told
     metrics: dict[str, Number]
 
 

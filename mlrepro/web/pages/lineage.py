@@ -14,6 +14,7 @@ from mlrepro.errors import MlreproError
 from mlrepro.store import Store
 from mlrepro.web.pages.asked import Asked
 from mlrepro.web.pages.history import newest_versions
+from mlrepro.web.pages.page import Told
 
 MOST_NODES: Final = 40
 """Versions that are shown each way."""
@@ -33,8 +34,8 @@ class Node(BaseModel):
     content: str = Field(default="", description="What tells its content, where no version does.")
     partition: str | None = None
     level: int = Field(description="0 for the version asked for; below 0 what it was made from, above what of it.")
-    made: str | None = None
-    who: str | None = None
+    made: Told = None
+    who: Told = None
     page: str | None = None
 
 

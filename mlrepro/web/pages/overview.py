@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from mlrepro.catalog.channels import ChannelEntry, ChannelName, entries_of
 from mlrepro.catalog.history import newest_version
-from mlrepro.comparison.metrics import Number
+from mlrepro.comparison.metrics import Number, own_metrics
 from mlrepro.comparison.records import at_once
 from mlrepro.comparison.shown import number
 from mlrepro.execution.savings import Saved
@@ -19,9 +19,10 @@ from mlrepro.store import Store
 from mlrepro.web.pages.asked import Asked, Found
 from mlrepro.web.pages.history import newest_versions
 from mlrepro.web.pages.known import Known
-from mlrepro.web.pages.page import Built, Query
+from mlrepro.web.pages.page import Built, Query, Told
 from mlrepro.web.pages.sparkline import Sparkline, sparkline
 from mlrepro.web.pages.tally import WEEK
+from mlrepro.web.pages.texts import moment
 
 ROWS: Final = 50
 _SPARKS: Final = 16
@@ -44,8 +45,8 @@ class Newest(BaseModel):
     """An asset's newest version."""
 
     number: int
-    created: str | None
-    who: str | None
+    created: Told
+    who: Told
     size: int
     metrics: dict[str, Number]
     page: str
@@ -57,7 +58,7 @@ class Served(BaseModel):
     channel: str
     version: int | None
     since: dt.datetime | None
-    who: str | None
+    who: Told
     waiting: int | None = Field(description="Number of the version that waits for approval.")
     rolled_back: bool
     page: str
@@ -178,7 +179,7 @@ class _Reader:
             for name in [ChannelName(key, each.key.path[-1], partition)]
         ]
         spark = None
-        if newest is not None and newest.body.get("metrics"):
+        if newest is not None and own_metrics(newest, None):
             spark = sparkline(newest_versions(store, key, partition, most=_SPARKS))
         told = next((entry.metrics for _, _, entry in channels if entry is not None and entry.metrics), None)
         if spark is None and told:
@@ -196,7 +197,7 @@ class _Reader:
                 created=newest.body.get("created"),
                 who=newest.body.get("who"),
                 size=newest.stored.size + newest.stored.parts_size,
-                metrics=newest.body.get("metrics") or {},
+                metrics=own_metrics(newest, None),
                 page=asked.version_page(known.name, newest.number, store.scope, partition),
             ),
             channels=[served for _, served, _ in channels],
@@ -235,8 +236,7 @@ class _Reader:
         if newest is not None and newest.body.get("nondeterministic"):
             page = asked.version_page(known.name, newest.number, found.scope, found.partition)
             told = f"v{newest.number} came out otherwise than before, from the same code and inputs"
-            made = newest.body.get("created")
-            when = dt.datetime.fromisoformat(made) if isinstance(made, str) else None
+            when = moment(newest.body.get("created"))
             problems.append(Problem(kind="nondeterministic", text=told, when=when, page=page))
         return max(problems, key=lambda problem: problem.when.timestamp() if problem.when else 0.0, default=None)
 

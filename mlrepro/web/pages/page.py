@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_origin
+from typing import Annotated, Any, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.datastructures import QueryParams
 
 from mlrepro.web.pages.asked import Asked
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+Told = Annotated[str | None, BeforeValidator(_text)]
+"""A text out of a record, which anybody may have edited: what is something else is shown as it is."""
 
 
 class Query(BaseModel):

@@ -37,7 +37,7 @@ class PlanQuery(Query):
     """What would be materialized."""
 
     selection: str | None = Field(
-        default=None, description="In Dagster's asset selection syntax: +churn_model, group:training.", max_length=2000
+        default=None, description="In Dagster's asset selection syntax: *churn_model, group:training.", max_length=2000
     )
     location: str | None = Field(default=None, description="Only assets of this code location.", max_length=200)
 

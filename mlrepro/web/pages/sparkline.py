@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlrepro.catalog import Version
+from mlrepro.comparison.metrics import own_metrics
 from mlrepro.comparison.shown import number
 
 WIDTH, HEIGHT = 96, 24
@@ -31,14 +32,13 @@ class Sparkline:
 
 def sparkline(versions: Sequence[Version]) -> Sparkline | None:
     """Draw the first metric of the newest version over some versions, newest first; None without any number."""
-    newest = versions[0].body.get("metrics") if versions else None
-    name = next(iter(newest), None) if isinstance(newest, dict) else None
+    name = next(iter(own_metrics(versions[0], None)), None) if versions else None
     if name is None:
         return None
     known = [
         (version.number, float(value))
         for version in reversed(versions)
-        if isinstance(value := (version.body.get("metrics") or {}).get(name), int | float)
+        if (value := own_metrics(version, None).get(name)) is not None
     ]
     if not known:
         return None

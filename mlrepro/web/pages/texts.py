@@ -15,18 +15,18 @@ _LONGEST_MARKDOWN: Final = 100_000
 _LONGEST_CODE: Final = 200_000
 
 
-def moment(when: str | dt.datetime | None) -> dt.datetime | None:
+def moment(when: object) -> dt.datetime | None:
     """Read a time; None for none, and for what is no time: somebody edited a record."""
     try:
         found = dt.datetime.fromisoformat(when) if isinstance(when, str) else when
-    except ValueError:
+        if not isinstance(found, dt.datetime):
+            return None
+        return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    if found is None:
-        return None
-    return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
-def ago(when: str | dt.datetime | None, now: dt.datetime | None = None) -> str:
+def ago(when: object, now: dt.datetime | None = None) -> str:
     """Say how long ago something was.
 
     Example:

@@ -18,7 +18,7 @@ from mlrepro.web.pages.asked import Asked, Found
 from mlrepro.web.pages.graph import picture
 from mlrepro.web.pages.history import channels_of_asset
 from mlrepro.web.pages.lineage import Lineage, Walk
-from mlrepro.web.pages.page import Built, Query
+from mlrepro.web.pages.page import Built, Query, Told
 from mlrepro.web.pages.preview import Preview, preview_of
 from mlrepro.web.pages.version_name import named
 
@@ -48,29 +48,29 @@ class VersionPage(BaseModel):
     asset: Found
     number: int
     newest: int | None
-    created: str | None
-    who: str | None
-    run_id: str | None
+    created: Told
+    who: Told
+    run_id: Told
     run_page: str | None
-    code_location: str | None
+    code_location: Told
     seconds: float | None
     size: int
     format: str
     python_type: str
     content_hash: str
     data_version: str
-    input_hash: str | None
+    input_hash: Told
     nondeterministic: bool
     metrics: dict[str, Number]
     served_by: list[str] = Field(description="Channels that serve it now.")
-    computed_by: str | None = Field(description="Who computed it first, where that was somebody else's run.")
-    computed_in: str | None
-    git_commit: str | None
+    computed_by: Told = Field(description="Who computed it first, where that was somebody else's run.")
+    computed_in: Told
+    git_commit: Told
     seed: int | None
     config: Any
     environment: dict[str, Any]
     distributions: dict[str, str]
-    fingerprint: str | None
+    fingerprint: Told
     not_followed: list[str]
     sources: list[Source]
     lineage: Lineage
