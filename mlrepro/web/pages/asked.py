@@ -82,7 +82,7 @@ class Asked:
 
     # links
 
-    def page(self, page: str, **parameters: Any) -> str:
+    def page(self, page: str, /, **parameters: Any) -> str:
         """Path of a page with its parameters; those that are None are left out.
 
         Example:

@@ -77,3 +77,15 @@ def test_the_page_says_the_same(shared: Shop) -> None:
 def test_parameters_that_are_none_are_refused_in_a_line(shared: Shop, query: str) -> None:
     told = shared.json(f"/overview?{query}", status=400)["error"]
     assert told.startswith(query.partition("=")[0])
+
+
+def test_a_long_list_is_paged(shared: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlrepro.web.pages.overview.ROWS", 4)
+    found: list[str] = []
+    path = "/?q=e&tenant=delay"
+    while path:
+        page = shared.page(path)
+        found += [row.find(".//th/a").text_content() for row in page.findall(".//tbody/tr")]
+        following = page.find(".//a[@rel='next']")
+        path = following.get("href").removeprefix("/mlrepro") if following is not None else ""
+    assert len(found) == len(set(found)) == 5
