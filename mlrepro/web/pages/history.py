@@ -5,11 +5,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mlrepro.catalog import Version, VersionName
+from mlrepro.catalog import Version, VersionName, parse_version_name
 from mlrepro.catalog.channels import ChannelEntry, ChannelName, entries_of
 from mlrepro.catalog.history import find_number, newest_version, partition_of_part, versions_of
 from mlrepro.catalog.pins import pin_entries
-from mlrepro.comparison.metrics import Number
+from mlrepro.comparison.metrics import Number, own_metrics
 from mlrepro.comparison.past import Move, Past, metrics_of
 from mlrepro.comparison.plot import Plot, plots
 from mlrepro.comparison.records import Records, at_once
@@ -112,9 +112,21 @@ def read_history(
     if versions:
         told = [entry for each in entries.values() for entry in each]
         # an asset evaluates itself no more than nothing does: naming it keeps the whole store from being searched
-        only = list(evaluations) or [str(VersionName(asset, None))]
-        metrics = metrics_of(versions, told, Records(store), only)[0]
+        records = Records(store)
+        only = _with_metrics(records, evaluations, partition) or [str(VersionName(asset, None))]
+        metrics = metrics_of(versions, told, records, only)[0]
     return History(tuple(versions), tuple(metrics), tuple(moves), entries)
+
+
+def _with_metrics(records: Records, names: Sequence[str], partition: str | None) -> list[str]:
+    """Those assets whose newest version has metrics: the histories of the others need not be read."""
+
+    def has_some(name: str) -> bool:
+        key = parse_version_name(f"{name}@latest").asset
+        newest = records.newest(key, partition) or records.newest(key, None)
+        return newest is not None and bool(own_metrics(newest, records.result(newest)))
+
+    return [name for name, some in zip(names, at_once(has_some, names), strict=True) if some]
 
 
 def newest_versions(
