@@ -75,7 +75,7 @@ def take(address: str, runs: str) -> None:
         "asset": ("/mlrepro/asset?key=delay_model", 800),
         "version": ("/mlrepro/version?of=delay_model@v7", 800),
         "compare": ("/mlrepro/compare?of=delay_model@v7&of=delay_model@v8&of=delay_model@v11", 800),
-        "channel": ("/mlrepro/channel?key=delay_model/production", 840),
+        "channel": ("/mlrepro/channel?key=delay_model/production", 800),
         "runs": (f"/mlrepro/runs?{runs}", 700),
         "plan": ("/mlrepro/plan?selection=*delay_board", 700),
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
@@ -19,6 +20,8 @@ _PAGE: Final = 500
 _HITS: Final = frozenset({"hit", "pinned", "served"})
 _REMEMBERED_RUNS: Final = 2_000
 _PATIENCE: Final = 0.3
+
+_logger = logging.getLogger("mlrepro")
 
 
 @dataclass
@@ -92,6 +95,7 @@ class Tally:
     def _read(self) -> None:
         if not self._reading.acquire(blocking=False):
             return  # another thread reads already, and tells when it is through
+        caught_up = False
         try:
             while True:
                 page = self._instance.event_log_storage.get_event_records(
@@ -103,10 +107,15 @@ class Tally:
                     for record in page:
                         self._add(record)
                 if len(page) < _PAGE:
+                    caught_up = True
                     break
+        except Exception:
+            # the database may be away, or slow: the next page goes on from here
+            _logger.exception("what the cache saved could not be counted")
         finally:
             self._reading.release()
-            self._caught_up.set()
+            if caught_up:
+                self._caught_up.set()
 
     def _add(self, record: EventLogRecord) -> None:
         self._cursor = record.storage_id
