@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from opening import open_project
 from tabulate import tabulate
 
 import mlrepro
@@ -333,9 +334,8 @@ def main() -> None:
     demo = Demo(given.folder.absolute())
     if given.command == "ui":
         demo.prepare()
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(HERE / "workspace.yaml"), "-p", str(given.port)]
-        os.chdir(HERE)  # the workspace names its folders from here
-        os.execve(sys.executable, command, demo.environment())  # so that Ctrl-C reaches Dagster itself
+        open_project(demo.folder, demo.home, list(USERS), port=given.port, environment=demo.environment())
+        return
     try:
         demo.run()
     except DemoFailedError as failed:

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import dagster as dg
 from demo import Demo, DemoFailedError, heading, shown
+from opening import open_project
 from tabulate import tabulate
 
 HERE = Path(__file__).parent
@@ -351,9 +352,8 @@ def main() -> None:
     if given.command == "ui":
         if not demo.home.exists():
             sys.exit("there is nothing to show yet: make rollback-demo")
-        command = [program("dagster"), "dev", *LOCATION, "-p", str(given.port)]
-        os.chdir(HERE / "locations")
-        os.execve(command[0], command, demo.environment())  # so that Ctrl-C reaches Dagster itself
+        open_project(demo.folder, demo.home, ["quality"], port=given.port, environment=demo.environment())
+        return
     try:
         demo.run()
     except DemoFailedError as failed:

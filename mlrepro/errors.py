@@ -147,3 +147,15 @@ class BundleError(MlreproError):
 
 class HostileBundleError(BundleError):
     """A code bundle that mlrepro did not make: it names something outside itself, or more than it may hold."""
+
+
+class NotHereError(MlreproError):
+    """A page, or what it is about, that is not there for who asks."""
+
+
+class FormError(MlreproError):
+    """A form was sent in a way that nothing was done."""
+
+
+class NotAllowedError(MlreproError):
+    """Who asks may see it, and may not change it."""

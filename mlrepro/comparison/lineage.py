@@ -127,7 +127,7 @@ class Lineage:
         key = (version.asset, version.partition, input_hash, foreign)
         if key not in self._known:
             seen = _Seen()
-            for origin in _origins(self._records.inputs(input_hash), version.asset, foreign=foreign):
+            for origin in origins_of(self._records.inputs(input_hash), version.asset, foreign=foreign):
                 seen &= self._seen_in(origin, version.partition, (*trail, input_hash))
             self._known[key] = seen
         return self._known[key]
@@ -205,7 +205,14 @@ def _is_none(version: Version) -> bool:
     return version.stored.python_type == "builtins:NoneType"
 
 
-def _origins(record: Mapping[str, Any] | None, asset: tuple[str, ...], *, foreign: bool) -> Iterator[Origin]:
+def origins_of(record: Mapping[str, Any] | None, asset: tuple[str, ...], *, foreign: bool = False) -> Iterator[Origin]:
+    """List what a result was made from; nothing for a damaged record.
+
+    Args:
+        record: The result's record.
+        asset: Key of the asset that it is looked at for.
+        foreign: Whether it is known already to have been written for another asset.
+    """
     inputs = (record or {}).get("inputs")
     made_for = (record or {}).get("assets")
     foreign = foreign or (isinstance(made_for, list) and _user_string(asset) not in made_for)

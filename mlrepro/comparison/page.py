@@ -75,7 +75,7 @@ def _template() -> jinja2.Template:
         "value": lambda value: shown.value(value, longest=200),
         "time": shown_time,
         "words": _words,
-        "breakable": _breakable,
+        "breakable": breakable,
         "line_class": _line_class,
         "zipped": lambda metric: list(zip(metric.values, metric.deltas, metric.relative, strict=True)),
     }
@@ -83,11 +83,11 @@ def _template() -> jinja2.Template:
     return environment.get_template("page.html")
 
 
-def _breakable(name: str) -> Markup:
+def breakable(name: str) -> Markup:
     """Let a name be broken after a dot or an underscore; else only what is longer than any word.
 
     Example:
-        >>> str(_breakable("evaluation.mean_error"))
+        >>> str(breakable("evaluation.mean_error"))
         'evaluation.<wbr>mean_<wbr>error'
     """
     return Markup("<wbr>").join(escape(piece) for piece in _PIECES.findall(name))

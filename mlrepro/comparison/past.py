@@ -16,11 +16,11 @@ _MOST_MOVES = 200
 
 @dataclass(frozen=True)
 class Move:
-    """A promotion or a rollback, as it is marked in a plot.
+    """A promotion or a rollback, as it is marked in a plot; or a pin.
 
     Attributes:
-        channel: Name of the channel.
-        kind: ``promotion`` or ``rollback``.
+        channel: Name of the channel, or of the lane that pins are shown in.
+        kind: ``promotion`` or ``rollback``; ``pin`` or ``release``.
         before: Number of the version that was served before, or None.
         after: Number of the version that was served from then on.
         when: When, as ISO 8601.

@@ -233,8 +233,11 @@ def _lane_name(channel: str) -> str:
 def say_move(move: Move) -> str:
     """Say in a line what a channel did."""
     was = f" from v{move.before}" if move.before is not None else ""
-    did = "rolled back" if move.kind == "rollback" else "promoted"
     reason = f": {move.reason}" if move.reason else ""
+    if move.kind in {"pin", "release"}:
+        did = "pinned at" if move.kind == "pin" else "released from the pin at"
+        return f"{did} v{move.after} on {move.when[:10]} by {move.who}{reason}"
+    did = "rolled back" if move.kind == "rollback" else "promoted"
     return f"{move.channel} {did}{was} to v{move.after} on {move.when[:10]} by {move.who}{reason}"
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import dagster as dg
 from tabulate import tabulate
 
-from mlrepro.catalog.channels import ChannelEntry
+from mlrepro.catalog.channels import ChannelEntry, ChannelName
 from mlrepro.catalog.names import VersionName
 from mlrepro.comparison import compare
 from mlrepro.errors import CacheWarning, MlreproError
 from mlrepro.io_managers.facts import PREFIX
+from mlrepro.io_managers.pages import link
 from mlrepro.store import Store
 
 
@@ -33,6 +34,14 @@ def entry_facts(store: Store, entry: ChannelEntry) -> dict[str, Any]:
         f"{PREFIX}entry": entry.number,
         f"{PREFIX}version": entry.after.number,
         f"{PREFIX}content_hash": entry.after.stored.content_hash,
+        **link(
+            "channel",
+            [
+                ("key", str(ChannelName(entry.name.asset, entry.name.channel))),
+                ("scope", store.scope),
+                ("partition", entry.name.partition),
+            ],
+        ),
     }
     if entry.gates:
         facts[f"{PREFIX}gates"] = dg.MetadataValue.md(gates_table(entry.gates))

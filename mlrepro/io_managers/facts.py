@@ -7,8 +7,10 @@ from typing import Any
 import dagster as dg
 
 from mlrepro.catalog.history import Version
+from mlrepro.catalog.names import VersionName
 from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.lookup import Hit, Miss
+from mlrepro.io_managers.pages import link
 
 PREFIX = "mlrepro/"
 
@@ -63,6 +65,12 @@ def _common(key: StepKey, output: Mapping[str, Any], version: Version | None) ->
         facts[f"{PREFIX}format"] = stored["format"]
     if version is not None:
         facts[f"{PREFIX}version"] = version.number
+        origin = version.stored.origin
+        named = str(VersionName(version.asset, version.number))
+        facts |= link(
+            "version",
+            [("of", named), ("scope", origin.scope if origin else None), ("partition", version.partition)],
+        )
     doubtful = [report.message for report in key.code.reports]
     if doubtful:
         facts[f"{PREFIX}code_reports"] = dg.MetadataValue.md("\n".join(f"- {line}" for line in doubtful))

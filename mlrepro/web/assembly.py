@@ -17,9 +17,12 @@ from graphene import Schema
 from starlette.types import ASGIApp
 
 from mlrepro.errors import WebserverError
+from mlrepro.io_managers.pages import VARIABLE
+from mlrepro.resources.location import FOLDER
 from mlrepro.tenancy import TenantsFile
 from mlrepro.web.audit import AuditLog
 from mlrepro.web.guarded_schema import guarded_schema
+from mlrepro.web.pages import HERE, Site
 from mlrepro.web.people import People
 from mlrepro.web.server import IdentifiedWebserver
 from mlrepro.web.sites import Sites
@@ -70,6 +73,8 @@ def application(settings: Settings) -> Iterator[tuple[ASGIApp, AuditLog]]:
     """
     if not settings.home.is_dir():
         raise WebserverError(f"{settings.home} is no folder: --home names the one with dagster.yaml")
+    # the code servers that are started here, and the runs that those start, link to the pages
+    os.environ.setdefault(VARIABLE, f"{settings.path_prefix}{HERE}")
     people = People(settings.tenants)
     audit = AuditLog(settings.audit or settings.home / "audit.jsonl")
     schema = guarded_schema(audit)
@@ -140,6 +145,8 @@ def _site(
     tenant: str | None,
 ) -> ASGIApp:
     prefix = settings.path_prefix if tenant is None else f"{settings.path_prefix}/tenants/{tenant}"
+    home = settings.home if tenant is None else settings.home / tenant
+    store = os.environ.get("MLREPRO_STORE") or str(home.resolve() / FOLDER)
     return IdentifiedWebserver(
         context,
         people=people,
@@ -148,6 +155,7 @@ def _site(
         tenant=tenant,
         path_prefix=prefix,
         live_data_poll_rate=settings.live_data_poll_rate,
+        pages=Site(people=people, store=store, tenant=tenant, prefix=prefix),
     ).create_asgi_app()
 
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 from starlette.websockets import WebSocket
 
 from mlrepro.errors import AuditError
@@ -22,6 +23,7 @@ from mlrepro.tenancy.permissions import IdentifiedRequestContext
 from mlrepro.web.audit import AuditLog
 from mlrepro.web.live import LiveAccess
 from mlrepro.web.log_keys import check_log_key
+from mlrepro.web.pages import Site
 from mlrepro.web.people import People
 from mlrepro.web.scope import identity_of, is_read_only, mark_refused
 
@@ -37,6 +39,7 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
         tenant: Whose instance it is; None where all share it.
         path_prefix: What its paths begin with.
         live_data_poll_rate: How often the UI looks for news, in milliseconds.
+        pages: mlrepro's own pages; None for none.
     """
 
     def __init__(
@@ -49,8 +52,10 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
         tenant: str | None = None,
         path_prefix: str = "",
         live_data_poll_rate: int = 2000,
+        pages: Site | None = None,
     ) -> None:
         self._people = people
+        self._pages = pages
         self._schema = schema
         self._audit = audit
         self._tenant = tenant
@@ -59,6 +64,11 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
     def build_graphql_schema(self) -> Schema:
         """The guarded one, which servers of several tenants have in common."""
         return self._schema
+
+    def build_routes(self) -> list[BaseRoute]:
+        """The pages of mlrepro before Dagster's, whose last routes take every path."""
+        pages = self._pages.routes(self) if self._pages is not None else []
+        return [*pages, *super().build_routes()]  # type: ignore[no-untyped-call]
 
     def build_middleware(self) -> list[Middleware]:
         """Dagster's, and what ends a websocket whose user has lost their rights."""

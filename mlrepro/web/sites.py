@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -81,11 +82,25 @@ class Sites:
         if first in {"server_info", "dagit_info"}:
             return JSONResponse(dict(self._info))
         mine = self._mine(scope)
+        if first == "mlrepro" and (to := self._whose(scope, mine)) is not None:
+            query = scope["query_string"].decode("latin-1")
+            inside = scope["path"].removeprefix(self._prefix) if self._prefix else scope["path"]
+            path = f"{self._prefix}/tenants/{to}{quote(inside)}"
+            return RedirectResponse(f"{path}?{query}" if query else path)
         if first == "" and len(mine) == 1:
             return RedirectResponse(f"{self._prefix}/tenants/{mine[0]}/")
         if first == "" or (first == "tenants" and not second):
             return self._choice(scope, mine)
         return PlainTextResponse("There is nothing here for you.\n", 404, headers={"Cache-Control": "no-store"})
+
+    def _whose(self, scope: Scope, mine: list[str]) -> str | None:
+        """Whose page a link means that names no tenant, as those in Dagster's metadata do: it names the scope."""
+        wanted = HTTPConnection(scope).query_params.get("scope")
+        tenants = self._people.tenants
+        scopes = {each.scope: each.name for each in tenants}
+        if wanted in scopes:
+            return scopes[wanted] if scopes[wanted] in mine else None
+        return mine[0] if len(mine) == 1 else None
 
     def _choice(self, scope: Scope, mine: list[str]) -> Response:
         connection = HTTPConnection(scope)

@@ -9,6 +9,7 @@ from tests.deployment.pages import ROOT
 
 def load_demo() -> ModuleType:
     """Import deployment/demo.py, which is a script."""
+    sys.path.insert(0, str(ROOT / "deployment"))  # as it is there for a script
     spec = importlib.util.spec_from_file_location("mlrepro_demo", ROOT / "deployment" / "demo.py")
     assert spec is not None
     assert spec.loader is not None

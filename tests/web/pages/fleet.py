@@ -1,0 +1,3 @@
+from tests.web.pages.team import definitions
+
+defs = definitions("aircraft")
