@@ -70,6 +70,7 @@ bench: $(DEV)  ## print the benchmarks: edits noticed, data hashes, load time, a
 
 pictures: $(DEV)  ## take the README's pictures again, with the real UI and a browser
 	$(BIN)/python docs/make_pictures.py
+	MLREPRO_TEST_PICTURES=docs/images $(BIN)/python -m pytest -q tests/deployment/test_tenants_demo.py
 
 clean:  ## remove environments, the demo's folder and caches
 	rm -rf .venv .venv-* .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
