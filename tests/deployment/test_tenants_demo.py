@@ -82,7 +82,7 @@ def runs_shown(page: Any, site: str, run: str) -> str:
 def may_only_look(page: Any, site: str, asset: str) -> bool:
     """Whether an asset's page shows it, with a button that can't be pressed."""
     page.goto(f"{site}/assets/{asset}?view=events")
-    page.get_by_text("mlrepro/because").wait_for()
+    page.get_by_text("mlrepro/cache").wait_for()
     button = page.get_by_role("button").filter(has_text="Materialize").first
     button.hover(force=True)
     page.get_by_text("You do not have permission").wait_for()
