@@ -17,12 +17,11 @@ from graphene import Schema
 from starlette.types import ASGIApp
 
 from mlrepro.errors import WebserverError
-from mlrepro.io_managers.pages import VARIABLE
 from mlrepro.resources.location import FOLDER
 from mlrepro.tenancy import TenantsFile
 from mlrepro.web.audit import AuditLog
 from mlrepro.web.guarded_schema import guarded_schema
-from mlrepro.web.pages import HERE, Site
+from mlrepro.web.pages import Site
 from mlrepro.web.people import People
 from mlrepro.web.server import IdentifiedWebserver
 from mlrepro.web.sites import Sites
@@ -73,8 +72,6 @@ def application(settings: Settings) -> Iterator[tuple[ASGIApp, AuditLog]]:
     """
     if not settings.home.is_dir():
         raise WebserverError(f"{settings.home} is no folder: --home names the one with dagster.yaml")
-    # the code servers that are started here, and the runs that those start, link to the pages
-    os.environ.setdefault(VARIABLE, f"{settings.path_prefix}{HERE}")
     people = People(settings.tenants)
     audit = AuditLog(settings.audit or settings.home / "audit.jsonl")
     schema = guarded_schema(audit)

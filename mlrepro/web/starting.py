@@ -10,6 +10,7 @@ import click
 from starlette.types import ASGIApp
 
 from mlrepro.errors import WebserverError
+from mlrepro.io_managers.pages import VARIABLE as PAGES_VARIABLE
 from mlrepro.tenancy import TenantsFile
 from mlrepro.tenancy.identity_settings import IdentitySettings, NoneSettings
 from mlrepro.tenancy.tenants_file import VARIABLE
@@ -17,6 +18,7 @@ from mlrepro.web.assembly import Settings, application
 from mlrepro.web.authentication import check_address, gate
 from mlrepro.web.authentication.gate import Gate
 from mlrepro.web.authentication.loopback import LocalAuthenticator
+from mlrepro.web.pages import HERE
 from mlrepro.web.serving import listen, serve
 from mlrepro.web.witness import Witness
 
@@ -75,6 +77,8 @@ def start(given: Start) -> None:
     settled = _none(given.user) if given.user is not None else told.identity
     assert settled is not None
     check_address(given.host, settled)
+    # the code servers that are started here, and the runs that those start, link to the pages
+    os.environ.setdefault(PAGES_VARIABLE, f"{prefix}{HERE}")
     home = given.home or _home()
     settings = Settings(
         tenants=tenants,
