@@ -6,7 +6,6 @@ With MLREPRO_TEST_PICTURES, a folder, the pictures of docs/webserver.md are take
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Any
 
 import pytest
 
+from tests.browser import chromium
 from tests.deployment.tenants_installation import TenantsInstallation, signed_in
-from tests.deployment.test_ui import FLAGS
 from tests.postgres import PostgresError, throwaway_postgres
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("dagster_aws", reason="needs the package dagster-aws")
 pytest.importorskip("dagster_webserver", reason="needs the package dagster-webserver")
-sync_api = pytest.importorskip("playwright.sync_api")
 
 ANA, BOB = "ana@example.com", "bob@example.com"
 
@@ -41,13 +39,8 @@ def installation(visibility: str) -> Iterator[TenantsInstallation]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,34 +16,19 @@ import pytest
 from mlrepro import load
 from mlrepro.catalog.channels import ChannelName, newest_entry
 from mlrepro.store import open_store
+from tests.browser import chromium
 from tests.deployment.demo_home import load_demo
 from tests.deployment.pages import ROOT, blocks
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LOCATIONS = ROOT / "deployment" / "locations"
 
 
 @pytest.fixture
 def page() -> Iterator[object]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with chromium() as browser:
         context = browser.new_context(bypass_csp=True, viewport={"width": 1500, "height": 1000})
         context.set_default_timeout(60_000)
         yield context.new_page()
-        browser.close()
 
 
 @contextlib.contextmanager

@@ -1,31 +1,24 @@
 """A browser's view: what a user may not do is grey, and what they may do works."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import chromium
 from tests.deployment.pages import ROOT
 from tests.deployment.programs import Programs, environment, free_port
-from tests.deployment.test_ui import FLAGS
 from tests.web.installation import installation_files
 
-sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield launched
-        launched.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.mark.parametrize(("user", "may_launch"), [("vera", False), ("lars", True)])
