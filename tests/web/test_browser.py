@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser import chromium
 from tests.deployment.pages import ROOT
@@ -36,7 +37,7 @@ def test_only_ones_own_assets_can_be_materialized_and_only_by_a_launcher(
         for team, allowed in (("fleet", False), ("delay", may_launch)):
             page.goto(f"http://127.0.0.1:{port}/assets/{team}_model", wait_until="domcontentloaded")
             button = page.get_by_role("button", name="Materialize").first
-            sync_api.expect(button).to_be_enabled(enabled=allowed, timeout=90_000)
+            expect(button).to_be_enabled(enabled=allowed, timeout=90_000)
         if may_launch:
             button.click()
             page.get_by_text("Launched run").wait_for()
