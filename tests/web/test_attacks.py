@@ -467,6 +467,18 @@ def test_no_key_of_a_log_leads_anywhere_else(scene: Scene, key: list[str]) -> No
     assert "log key" in answer["payload"]["message"]
 
 
+def test_no_file_of_a_run_leads_to_what_is_none_of_its_logs(scene: Scene) -> None:
+    secret = scene.at.folder / "storage" / "secret.out"
+    secret.parent.mkdir(exist_ok=True)
+    secret.write_text("nobody's log")
+    query = "query($id: ID!, $k: String!) {runOrError(runId: $id) {... on Run {capturedLogs(fileKey: $k) {stdout}}}}"
+    own = scene.run("delay")
+    with without_effect(scene.at):
+        told = scene.eve.post(query, {"id": own, "k": "../../secret"})
+        assert "nobody's log" not in told.text
+    assert "log key" in told.json()["errors"][0]["message"]
+
+
 @pytest.mark.parametrize(("user", "status"), [(None, 401), ("rita", 403)])
 @pytest.mark.parametrize(
     ("method", "url"),
