@@ -9,7 +9,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.permissions import Permissions
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
-from graphql import FieldNode, GraphQLError, OperationType, get_operation_ast, parse
+from graphql import FieldNode, GraphQLError, OperationType, get_operation_ast
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
@@ -20,6 +20,7 @@ from mlrepro.errors import AuditError
 from mlrepro.tenancy.access import Access
 from mlrepro.tenancy.permissions import IdentifiedRequestContext
 from mlrepro.web.audit import AuditLog
+from mlrepro.web.limits import BodyLimit, TooMuchError, read_document
 from mlrepro.web.live import LiveAccess
 from mlrepro.web.log_keys import check_log_key
 from mlrepro.web.people import People
@@ -61,8 +62,9 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
         return self._schema
 
     def build_middleware(self) -> list[Middleware]:
-        """Dagster's, and what ends a websocket whose user has lost their rights."""
-        return [*super().build_middleware(), Middleware(LiveAccess, people=self._people, tenant=self._tenant)]
+        """Dagster's, what ends a websocket whose user has lost their rights, and what takes no endless bodies."""
+        live = Middleware(LiveAccess, people=self._people, tenant=self._tenant)
+        return [*super().build_middleware(), live, Middleware(BodyLimit)]
 
     def _make_request_context(self, conn: HTTPConnection) -> IdentifiedRequestContext:
         access = self._access(conn)
@@ -88,13 +90,15 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
 
     async def execute_graphql_subscription(self, websocket: WebSocket, **parts: Any) -> Any:  # type: ignore[override]
         """As Dagster's, for subscriptions; whoever may not see them gets an answer, not a broken connection."""
-        with contextlib.suppress(GraphQLError):  # Dagster says what is wrong with it
-            operation = get_operation_ast(parse(parts["query"]), parts.get("operation_name"))
+        try:
+            operation = get_operation_ast(read_document(parts["query"]), parts.get("operation_name"))
             if operation is not None and operation.operation is OperationType.MUTATION:
                 fields = [each.name.value for each in operation.selection_set.selections if isinstance(each, FieldNode)]
                 why = "nothing can be changed over the websocket: send it by POST"
                 self._refused(websocket, ", ".join(fields)[:300] or "mutation", why)
                 return None, {"message": why}
+        except (TooMuchError, GraphQLError) as error:
+            return None, {"message": str(error)}
         try:
             return await super().execute_graphql_subscription(websocket=websocket, **parts)
         except HTTPException as error:
@@ -112,6 +116,20 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
                 return JSONResponse({"errors": [{"message": "send one operation a request"}]}, 400)
         response: Response = await super().graphql_http_endpoint(request)
         return response
+
+    async def gen_graphql_response(
+        self, request_context: IdentifiedRequestContext, query: str, *more: Any, **parts: Any
+    ) -> JSONResponse:
+        """As Dagster's, for documents that ask for no more than one may."""
+        try:
+            read_document(query)
+        except TooMuchError as error:
+            if error.mutations and isinstance(request_context.source, HTTPConnection):
+                self._refused(request_context.source, "graphql", str(error))
+            return JSONResponse({"data": None, "errors": [{"message": str(error)}]}, 400)
+        except GraphQLError as error:
+            return JSONResponse({"data": None, "errors": [error.formatted]}, 400)
+        return await super().gen_graphql_response(request_context, query, *more, **parts)
 
     async def download_captured_logs_endpoint(self, request: Request) -> Response:
         """As Dagster's, for keys that are names of logs."""
