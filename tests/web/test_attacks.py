@@ -196,6 +196,7 @@ ATTACKS: dict[str, Callable[[Scene], Any]] = {
     # tags, by which quotas, queue, attribution and pods go
     "launch as another tenant's": tagged("mlrepro/tenant", "aircraft"),
     "launch as of another code location": tagged("mlrepro/location", "fleet"),
+    "launch as another workflow version's": tagged("mlrepro/workflow_version", "fleet@v9"),
     "launch in another user's name": tagged("dagster/user", "bob"),
     "launch in another user's name, as the UI shows it": tagged("user", "bob"),
     "launch before everybody else": tagged("dagster/priority", "1000"),
