@@ -133,7 +133,12 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
 
     async def download_captured_logs_endpoint(self, request: Request) -> Response:
         """As Dagster's, for keys that are names of logs."""
-        if (problem := check_log_key(request.path_params["path"].split("/"))) is not None:
+        *key, kind = request.path_params["path"].split("/")
+        problem = check_log_key(key)
+        if problem is None and kind not in {"out", "err"}:
+            # Dagster keeps copies of what is in a bucket in the folder of everybody's temporary files
+            problem = f"captured output is called out or err, not {kind[:50]!r}"
+        if problem is not None:
             mark_refused(request, problem)
             raise HTTPException(404, problem)
         response: Response = await super().download_captured_logs_endpoint(request)
@@ -156,6 +161,8 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
                 mark_refused(request, f"the notebooks of {location[:100]} are for its team")
                 raise HTTPException(404, "there is no such notebook here")
         response: Response = await super().download_notebook(request)
+        # its HTML may hold scripts of whoever wrote it, which must not act as whoever looks at it
+        response.headers["Content-Security-Policy"] = "sandbox"
         return response
 
     async def report_asset_materialization_endpoint(self, request: Request) -> JSONResponse:

@@ -480,6 +480,24 @@ def test_no_file_of_a_run_leads_to_what_is_none_of_its_logs(scene: Scene) -> Non
     assert "log key" in told.json()["errors"][0]["message"]
 
 
+@pytest.mark.parametrize("kind", ["json", "db", "out.partial", ""])
+def test_nothing_but_captured_output_is_downloaded_as_such(scene: Scene, kind: str) -> None:
+    folder = scene.at.folder / "storage"
+    folder.mkdir(exist_ok=True)
+    (folder / f"other.{kind}").write_text("a secret")
+    (folder / "other.out").write_text("a log")
+    with without_effect(scene.at):
+        refusal = scene.eve.request("GET", f"/logs/other/{kind}")
+    assert refusal.status_code == 404
+    assert "a secret" not in refusal.text
+    assert scene.eve.request("GET", "/logs/other/out").text == "a log"
+
+
+def test_scripts_of_a_notebook_do_not_run_as_whoever_reads_it(scene: Scene) -> None:
+    shown = scene.eve.request("GET", "/notebook", params={"repoLocName": "delay", "path": "/a.ipynb"})
+    assert shown.headers["Content-Security-Policy"] == "sandbox"
+
+
 @pytest.mark.parametrize(("user", "status"), [(None, 401), ("rita", 403)])
 @pytest.mark.parametrize(
     ("method", "url"),
