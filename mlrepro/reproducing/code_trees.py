@@ -2,16 +2,20 @@
 
 import io
 import json
+import re
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from mlrepro.bundles import fetch
 from mlrepro.errors import MlreproError
 from mlrepro.reproducing.recipe import Recipe
 from mlrepro.store import Store
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ def _commit(recipes: Sequence[Recipe], folder: Path, repository: Path) -> CodeTr
         return NoCode("git: the checkout moved to another commit while the run was going on")
     if not commit:
         return NoCode("no git commit is recorded: it was not computed in a git checkout")
+    if not _COMMIT.fullmatch(str(commit)):  # git would take it for a branch, or for an option
+        return NoCode(f"git: {str(commit)[:40]!r} is no commit")
     short = str(commit)[:12]
     top = _git(repository, "rev-parse", "--show-toplevel")
     if top is None:

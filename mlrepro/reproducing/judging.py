@@ -7,20 +7,27 @@ from typing import Any
 from mlrepro.reproducing.recipe import Recipe
 from mlrepro.reproducing.reproduction import Reproduction
 from mlrepro.reproducing.task import Answer
-from mlrepro.store import Store, StoredValue
+from mlrepro.store import Origin, Store, StoredValue
 from mlrepro.versioning import Change, Evidence, differences
 
 _MOST = 6
 
 
-def recorded_outputs(record: Mapping[str, Any]) -> dict[str, dict[str | None, StoredValue]]:
-    """What a result's outputs were, by name and then by partition (None where there is one value)."""
+def recorded_outputs(
+    record: Mapping[str, Any], origin: Origin | None = None
+) -> dict[str, dict[str | None, StoredValue]]:
+    """What a result's outputs were, by name and then by partition (None where there is one value).
+
+    Args:
+        record: The result record.
+        origin: Who says so, where the values may be loaded.
+    """
     found: dict[str, dict[str | None, StoredValue]] = {}
     for name, output in record["outputs"].items():
         if partitions := output.get("partitions"):
-            found[name] = {str(key): StoredValue.from_json(each) for key, each in partitions.items()}
+            found[name] = {str(key): StoredValue.from_json(each, origin) for key, each in partitions.items()}
         elif output.get("stored"):
-            found[name] = {None: StoredValue.from_json(output["stored"])}
+            found[name] = {None: StoredValue.from_json(output["stored"], origin)}
     return found
 
 

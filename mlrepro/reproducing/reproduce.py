@@ -20,7 +20,7 @@ from mlrepro.reproducing.reproduction import Reproduction
 from mlrepro.reproducing.task import Answer, Task
 from mlrepro.reproducing.upstream import upstream_of
 from mlrepro.reproducing.workspace import workspace
-from mlrepro.store import Store, StoredValue
+from mlrepro.store import Origin, Store, StoredValue
 
 Env = Literal["recorded", "current"]
 Progress = Callable[[str], None]
@@ -201,7 +201,8 @@ class _Reproducing:
             inputs=recipe.inputs if inputs is None else inputs,
             dependencies=recipe.dependencies,
             config=recipe.config,
-            outputs=recorded_outputs(recipe.record),
+            # a pickle of somebody who is not trusted is not loaded to be compared either
+            outputs=recorded_outputs(recipe.record, Origin(recipe.found.scope, recipe.version.input_hash)),
             tolerance=self._tolerance,
         )
         name, took = VersionName(recipe.version.asset, recipe.version.number), recipe.record.get("seconds", 0.0)

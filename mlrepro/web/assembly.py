@@ -3,12 +3,15 @@
 import contextlib
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dagster import DagsterInstance
 from dagster import __version__ as dagster_version
+from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_graphql import __version__ as dagster_graphql_version
@@ -123,6 +126,7 @@ def _isolated(
     sites = {}
     for name, target in targets.items():
         context = stack.enter_context(_process_context(settings.home / name, target, settings))
+        keep_copies_apart(context.instance, stack)
         sites[name] = _site(context, settings, people, schema, audit, tenant=name)
     info = {
         "dagster_webserver_version": dagster_webserver_version,
@@ -203,6 +207,24 @@ def _instance(home: Path) -> DagsterInstance:
         # a mistake in the file, a variable that is not set, a database that is away: each has errors of its own
         raise WebserverError(f"the Dagster instance of {home} can't be opened: {_first_line(error)}") from error
     return instance
+
+
+def keep_copies_apart(instance: DagsterInstance, stack: contextlib.ExitStack) -> None:
+    """Give an instance a folder of its own for its copies of captured output that is in a bucket.
+
+    Dagster puts those of every instance into the one folder for temporary files, by run: whoever knew another tenant's
+    run could read the copy through their own instance.
+
+    Args:
+        instance: A tenant's.
+        stack: Removes the folder in the end.
+    """
+    manager = instance.compute_log_manager
+    if isinstance(manager, CloudStorageComputeLogManager):
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="mlrepro-logs-"))
+        own = LocalComputeLogManager(folder)
+        manager._local_manager = own  # type: ignore[attr-defined]  # Dagster's managers of buckets all have it
+        assert manager.local_manager is own, "Dagster keeps its copies elsewhere by now"
 
 
 def _first_line(error: Exception) -> str:

@@ -48,6 +48,9 @@ def guarded_schema(audit: AuditLog) -> Schema:
     for name in ("capturedLogs", "capturedLogsMetadata"):
         field = types.query_type.fields[name]
         field.resolve = _with_log_key(_resolver(field))
+    run = types.type_map["Run"]
+    assert isinstance(run, GraphQLObjectType)
+    run.fields["capturedLogs"].resolve = _with_log_key(_resolver(run.fields["capturedLogs"]), "fileKey")
     field = types.subscription_type.fields["capturedLogs"]
     assert field.subscribe is not None
     field.subscribe = _with_log_key(field.subscribe)
@@ -143,9 +146,10 @@ def _identified(subscribe: _Resolver) -> _Resolver:
     return identified
 
 
-def _with_log_key(resolve: _Resolver) -> _Resolver:
+def _with_log_key(resolve: _Resolver, argument: str = "logKey") -> _Resolver:
     def checked(root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        if (problem := check_log_key(arguments["logKey"])) is not None:
+        given = arguments[argument]
+        if (problem := check_log_key([given] if isinstance(given, str) else given)) is not None:
             _mark_refused(info, problem)
             raise GraphQLError(problem, nodes=info.field_nodes, path=info.path.as_list())
         return resolve(root, info, **arguments)

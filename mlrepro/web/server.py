@@ -9,7 +9,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.permissions import Permissions
 from dagster_webserver.webserver import DagsterWebserver
 from graphene import Schema
-from graphql import FieldNode, GraphQLError, OperationType, get_operation_ast, parse
+from graphql import FieldNode, GraphQLError, OperationType, get_operation_ast
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
@@ -21,6 +21,7 @@ from mlrepro.errors import AuditError
 from mlrepro.tenancy.access import Access
 from mlrepro.tenancy.permissions import IdentifiedRequestContext
 from mlrepro.web.audit import AuditLog
+from mlrepro.web.limits import BodyLimit, TooMuchError, read_document
 from mlrepro.web.live import LiveAccess
 from mlrepro.web.log_keys import check_log_key
 from mlrepro.web.pages import Site
@@ -71,8 +72,9 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
         return [*pages, *super().build_routes()]  # type: ignore[no-untyped-call]
 
     def build_middleware(self) -> list[Middleware]:
-        """Dagster's, and what ends a websocket whose user has lost their rights."""
-        return [*super().build_middleware(), Middleware(LiveAccess, people=self._people, tenant=self._tenant)]
+        """Dagster's, what ends a websocket whose user has lost their rights, and what takes no endless bodies."""
+        live = Middleware(LiveAccess, people=self._people, tenant=self._tenant)
+        return [*super().build_middleware(), live, Middleware(BodyLimit)]
 
     def _make_request_context(self, conn: HTTPConnection) -> IdentifiedRequestContext:
         access = self._access(conn)
@@ -98,13 +100,15 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
 
     async def execute_graphql_subscription(self, websocket: WebSocket, **parts: Any) -> Any:  # type: ignore[override]
         """As Dagster's, for subscriptions; whoever may not see them gets an answer, not a broken connection."""
-        with contextlib.suppress(GraphQLError):  # Dagster says what is wrong with it
-            operation = get_operation_ast(parse(parts["query"]), parts.get("operation_name"))
+        try:
+            operation = get_operation_ast(read_document(parts["query"]), parts.get("operation_name"))
             if operation is not None and operation.operation is OperationType.MUTATION:
                 fields = [each.name.value for each in operation.selection_set.selections if isinstance(each, FieldNode)]
                 why = "nothing can be changed over the websocket: send it by POST"
                 self._refused(websocket, ", ".join(fields)[:300] or "mutation", why)
                 return None, {"message": why}
+        except (TooMuchError, GraphQLError) as error:
+            return None, {"message": str(error)}
         try:
             return await super().execute_graphql_subscription(websocket=websocket, **parts)
         except HTTPException as error:
@@ -123,9 +127,28 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
         response: Response = await super().graphql_http_endpoint(request)
         return response
 
+    async def gen_graphql_response(
+        self, request_context: IdentifiedRequestContext, query: str, *more: Any, **parts: Any
+    ) -> JSONResponse:
+        """As Dagster's, for documents that ask for no more than one may."""
+        try:
+            read_document(query)
+        except TooMuchError as error:
+            if error.mutations and isinstance(request_context.source, HTTPConnection):
+                self._refused(request_context.source, "graphql", str(error))
+            return JSONResponse({"data": None, "errors": [{"message": str(error)}]}, 400)
+        except GraphQLError as error:
+            return JSONResponse({"data": None, "errors": [error.formatted]}, 400)
+        return await super().gen_graphql_response(request_context, query, *more, **parts)
+
     async def download_captured_logs_endpoint(self, request: Request) -> Response:
         """As Dagster's, for keys that are names of logs."""
-        if (problem := check_log_key(request.path_params["path"].split("/"))) is not None:
+        *key, kind = request.path_params["path"].split("/")
+        problem = check_log_key(key)
+        if problem is None and kind not in {"out", "err"}:
+            # Dagster keeps copies of what is in a bucket in the folder of everybody's temporary files
+            problem = f"captured output is called out or err, not {kind[:50]!r}"
+        if problem is not None:
             mark_refused(request, problem)
             raise HTTPException(404, problem)
         response: Response = await super().download_captured_logs_endpoint(request)
@@ -148,6 +171,8 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
                 mark_refused(request, f"the notebooks of {location[:100]} are for its team")
                 raise HTTPException(404, "there is no such notebook here")
         response: Response = await super().download_notebook(request)
+        # its HTML may hold scripts of whoever wrote it, which must not act as whoever looks at it
+        response.headers["Content-Security-Policy"] = "sandbox"
         return response
 
     async def report_asset_materialization_endpoint(self, request: Request) -> JSONResponse:

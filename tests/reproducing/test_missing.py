@@ -116,6 +116,47 @@ def test_code_of_a_scope_that_is_not_trusted_is_not_run(
     assert reproduce("numbers", store=reads_theirs).verdict == "same"
 
 
+def test_a_pickle_of_a_scope_that_is_not_trusted_is_not_loaded_to_be_compared(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = tmp_path / "loaded"
+    loaded.mkdir()
+    project.write(
+        shop=f"""
+        import secrets
+        from pathlib import Path
+        from mlrepro import ml_asset, ml_definitions
+
+        class Trap:
+            def __init__(self) -> None:
+                self.number = secrets.token_hex(8)
+
+            def __reduce__(self):
+                return eval, (f"__import__('pathlib').Path('{loaded}', '{{self.number}}').touch()",)
+
+        @ml_asset
+        def trap() -> object:
+            made = Trap()
+            Path("made").write_text(made.number)
+            return made
+
+        defs = ml_definitions(assets=[trap])
+        """
+    )
+    project.materialize(MLREPRO_SCOPE="team_a")
+    theirs = loaded / (project.code / "made").read_text()
+    theirs.unlink(missing_ok=True)
+    monkeypatch.chdir(tmp_path)
+    reading = open_store(str(project.store), scope="team_b", read_scopes=["team_a"])
+
+    found = reproduce("trap", store=reading, repository=project.code)
+
+    assert "the code in" in found.code, "it was computed from the code that is here"
+    assert not theirs.exists()
+    assert found.verdict == "differs"
+    assert "not trusted" in str(found.differs)
+
+
 def test_an_error_of_the_code_is_told_in_its_own_words(project: Project, reproduced: Reproduce) -> None:
     project.write(
         shop="""

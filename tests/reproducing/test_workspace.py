@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,19 @@ def test_a_stored_file_never_leads_out_of_its_folder(place: Path, name: str) -> 
     )
     assert isinstance(found, NoCode)
     assert not list(place.rglob("evil.py"))
+
+
+@pytest.mark.parametrize("named", ["not-merged", "HEAD", "--output=stolen", "HEAD:.", "stash@{0}"])
+def test_a_record_names_a_commit_and_nothing_else_of_a_repository(place: Path, named: str) -> None:
+    checkout = place / "checkout"
+    checkout.mkdir()
+    (checkout / "shop.py").write_text("")
+    as_somebody = ["-c", "user.name=ana", "-c", "user.email=ana@example.com"]
+    for command in (["init", "-q"], ["add", "."], [*as_somebody, "commit", "-qm", "one"], ["branch", "not-merged"]):
+        subprocess.run(["git", "-C", str(checkout), *command], check=True)
+    store = open_store(str(place / "store"))
+    ways = list(code_trees(store, [recipe(store, {"shop.py": ""}, git_commit=named)], place / "code", checkout))
+    assert [way.why for way in ways if isinstance(way, NoCode)] == [f"git: {named!r} is no commit"]
 
 
 @pytest.mark.parametrize("files", [["shop.py"], {"shop.py": 1}, "shop.py", None])

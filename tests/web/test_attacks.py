@@ -196,6 +196,7 @@ ATTACKS: dict[str, Callable[[Scene], Any]] = {
     # tags, by which quotas, queue, attribution and pods go
     "launch as another tenant's": tagged("mlrepro/tenant", "aircraft"),
     "launch as of another code location": tagged("mlrepro/location", "fleet"),
+    "launch as another workflow version's": tagged("mlrepro/workflow_version", "fleet@v9"),
     "launch in another user's name": tagged("dagster/user", "bob"),
     "launch in another user's name, as the UI shows it": tagged("user", "bob"),
     "launch before everybody else": tagged("dagster/priority", "1000"),
@@ -465,6 +466,36 @@ def test_no_key_of_a_log_leads_anywhere_else(scene: Scene, key: list[str]) -> No
     answer = scene.eve.over_websocket("subscription($k: [String!]!) {capturedLogs(logKey: $k) {stdout}}", {"k": key})
     assert answer["type"] == "error"
     assert "log key" in answer["payload"]["message"]
+
+
+def test_no_file_of_a_run_leads_to_what_is_none_of_its_logs(scene: Scene) -> None:
+    secret = scene.at.folder / "storage" / "secret.out"
+    secret.parent.mkdir(exist_ok=True)
+    secret.write_text("nobody's log")
+    query = "query($id: ID!, $k: String!) {runOrError(runId: $id) {... on Run {capturedLogs(fileKey: $k) {stdout}}}}"
+    own = scene.run("delay")
+    with without_effect(scene.at):
+        told = scene.eve.post(query, {"id": own, "k": "../../secret"})
+        assert "nobody's log" not in told.text
+    assert "log key" in told.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("kind", ["json", "db", "out.partial", ""])
+def test_nothing_but_captured_output_is_downloaded_as_such(scene: Scene, kind: str) -> None:
+    folder = scene.at.folder / "storage"
+    folder.mkdir(exist_ok=True)
+    (folder / f"other.{kind}").write_text("a secret")
+    (folder / "other.out").write_text("a log")
+    with without_effect(scene.at):
+        refusal = scene.eve.request("GET", f"/logs/other/{kind}")
+    assert refusal.status_code == 404
+    assert "a secret" not in refusal.text
+    assert scene.eve.request("GET", "/logs/other/out").text == "a log"
+
+
+def test_scripts_of_a_notebook_do_not_run_as_whoever_reads_it(scene: Scene) -> None:
+    shown = scene.eve.request("GET", "/notebook", params={"repoLocName": "delay", "path": "/a.ipynb"})
+    assert shown.headers["Content-Security-Policy"] == "sandbox"
 
 
 @pytest.mark.parametrize(("user", "status"), [(None, 401), ("rita", 403)])

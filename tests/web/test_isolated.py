@@ -1,11 +1,17 @@
 """An instance for each tenant in one webserver: what is another's is not there."""
 
+import contextlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterInstance
+from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
+from dagster._core.storage.compute_log_manager import ComputeIOType
 from starlette.websockets import WebSocketDisconnect
 
+from mlrepro.web.assembly import keep_copies_apart
 from tests.web.installation import Installation
 from tests.web.mutations import BY_NAME, MUTATIONS, Mutation, Team
 
@@ -198,3 +204,27 @@ def _stdout() -> Any:
     from dagster._core.storage.compute_log_manager import ComputeIOType
 
     return ComputeIOType.STDOUT
+
+
+def test_the_copy_of_a_tenants_captured_output_is_not_there_for_another(tmp_path: Path) -> None:
+    key = ["a4c1", "compute_logs", "step"]
+    with contextlib.ExitStack() as stack:
+        managers = []
+        for name in ("delay", "aircraft"):
+            home = tmp_path / name
+            home.mkdir()
+            (home / "dagster.yaml").write_text(
+                "compute_logs:\n  module: dagster_aws.s3.compute_log_manager\n  class: S3ComputeLogManager\n"
+                f"  config: {{bucket: logs, prefix: {name}, region: us-east-1, local_dir: {tmp_path / 'shared'}}}\n"
+            )
+            instance = stack.enter_context(DagsterInstance.from_config(str(home)))
+            keep_copies_apart(instance, stack)
+            assert isinstance(instance.compute_log_manager, CloudStorageComputeLogManager)
+            managers.append(instance.compute_log_manager)
+        copies = [Path(each.local_manager.get_captured_local_path(key, "out")) for each in managers]
+        copies[1].parent.mkdir(parents=True)
+        copies[1].write_text("fleet's")
+        found = [each.has_local_file(key, ComputeIOType.STDOUT) for each in managers]
+        assert found == [False, True]
+        assert copies[1].parents[2].stat().st_mode & 0o077 == 0
+    assert not copies[1].exists()

@@ -5,6 +5,7 @@ from typing import Final
 
 from dagster._core.storage import tags as dagster_tags
 
+from mlrepro.bundles.tags import WORKFLOW_VERSION_TAG
 from mlrepro.tenancy.launching import allowed_priority
 from mlrepro.tenancy.permissions import DAGSTER_USER_TAG
 from mlrepro.tenancy.tags import LOCATION_TAG, TENANT_TAG
@@ -14,7 +15,7 @@ IDENTITY_TAGS: Final = frozenset({DAGSTER_USER_TAG, dagster_tags.USER_TAG})
 """Tags that say who launched a run. They are always set to who did."""
 
 _RESERVED_PREFIXES: Final = ("dagster/", ".dagster/", "dagster-", "ecs/")
-_RESERVED: Final = IDENTITY_TAGS | {TENANT_TAG, LOCATION_TAG}
+_RESERVED: Final = IDENTITY_TAGS | {TENANT_TAG, LOCATION_TAG, WORKFLOW_VERSION_TAG}
 
 _FREE: Final = frozenset(
     {
