@@ -61,6 +61,8 @@ def check_launch(
     tenant = tenant_of(run, tenants)
     if submitter.identity is not None:
         _check_member(submitter.identity, tenant, location_of(run), tenants)
+    elif submitter.location is not None:
+        _check_sensor(submitter, submitter.location, tenant, tenants)
     elif submitter.by_hand:
         _check_machine(tenant)
     earlier = _earlier(run, instance)
@@ -90,6 +92,15 @@ def _check_member(identity: Identity, tenant: str, location: str, tenants: Tenan
         raise RunRefusedError(
             f"{identity.user} {held} tenant {tenant}, and may not launch what is in code location {location}:"
             f" that takes the role {Role.LAUNCHER}"
+        )
+
+
+def _check_sensor(submitter: Submitter, location: str, tenant: str, tenants: Tenants) -> None:
+    owner = tenants.owner(location) or NOBODY
+    if owner != tenant:
+        raise RunRefusedError(
+            f"{submitter.name} in code location {location} is tenant {owner}'s, and asks for assets of tenant {tenant}:"
+            " a sensor launches its own tenant's only"
         )
 
 

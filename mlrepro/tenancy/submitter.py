@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
+from dagster._core.errors import DagsterInvariantViolationError
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, PartitionBackfill
 from dagster._core.storage.tags import (
     AUTO_MATERIALIZE_TAG,
@@ -44,12 +45,15 @@ class Submitter:
         name: As results, versions and channels name them.
         identity: The user, where this very request is theirs.
         backfill: The backfill of a user that the run belongs to.
+        location: The code location of the sensor that asked for the backfill that the run belongs to. Dagster lets a
+            sensor ask for any asset that way.
         by_hand: Whether it was launched by a command on a machine that has the database.
     """
 
     name: str
     identity: Identity | None = None
     backfill: PartitionBackfill | None = None
+    location: str | None = None
     by_hand: bool = False
 
 
@@ -73,10 +77,15 @@ def submitter_of(run: dg.DagsterRun, workspace: BaseWorkspaceRequestContext, ins
     retried = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
     if retried is not None and retried.tags.get(AUTO_RETRY_RUN_ID_TAG) == run.run_id:
         return Submitter(retried.tags.get(USER_TAG) or AUTOMATION)
+    backfill = _backfill(run, instance)
+    tick = run.tags.get(TICK_ID_TAG)
+    # a sensor's code may name any backfill for its run, but the tick is Dagster's: it is that of the run's own backfill
+    if backfill is not None and tick and (backfill.tags or {}).get(TICK_ID_TAG) == tick:
+        return _of_tick(backfill, tick, instance)
     if name := _instigator(run.tags):
         return Submitter(name)
-    if backfill := _backfill(run, instance):
-        return _of_backfill(backfill)
+    if backfill is not None:
+        return _of_backfill(backfill, instance)
     return Submitter(f"cli:{_account()}", by_hand=True)
 
 
@@ -97,16 +106,31 @@ def _backfill(run: dg.DagsterRun, instance: dg.DagsterInstance) -> PartitionBack
     return found if found is not None and found.status not in BULK_ACTION_TERMINAL_STATUSES else None
 
 
-def _of_backfill(backfill: PartitionBackfill) -> Submitter:
+def _of_backfill(backfill: PartitionBackfill, instance: dg.DagsterInstance) -> Submitter:
     tags = backfill.tags or {}
     # Dagster adds the tick to what a sensor asks for, after the sensor's own tags
-    if tags.get(TICK_ID_TAG):
-        return Submitter(_instigator(tags) or AUTOMATION)
+    if tick := tags.get(TICK_ID_TAG):
+        return _of_tick(backfill, tick, instance)
     if user := tags.get(USER_TAG):
         return Submitter(user, backfill=backfill)
     raise RunRefusedError(
         f"nobody knows who launched backfill {backfill.backfill_id}: launch it through `mlrepro webserver`"
     )
+
+
+def _of_tick(backfill: PartitionBackfill, number: str, instance: dg.DagsterInstance) -> Submitter:
+    """The sensor that asked for a backfill, as its tick has it: the backfill's own tags may say anything."""
+    try:
+        assert instance.schedule_storage is not None, "there is a tick"
+        tick = instance.schedule_storage.get_tick(int(number))
+        state = instance.get_instigator_state(tick.instigator_origin_id, str(tick.tick_data.selector_id))
+    except (DagsterInvariantViolationError, ValueError):
+        state = None
+    if state is None:
+        raise RunRefusedError(f"nobody knows which sensor asked for backfill {backfill.backfill_id}: launch it by hand")
+    automatic = any((backfill.tags or {}).get(tag) for tag in _BY_ITSELF)
+    name = AUTOMATION if automatic else f"{state.instigator_type.value.lower()}:{state.instigator_name}"
+    return Submitter(name, location=state.origin.repository_origin.code_location_origin.location_name)
 
 
 def _account() -> str:

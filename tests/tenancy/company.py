@@ -11,6 +11,14 @@ import yaml
 from dagster._cli.job import _create_run
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
@@ -86,6 +94,20 @@ class Company:
             job, tags=tags, remote_job_origin=origin, job_code_origin=code_origin, run_op_concurrency=None, **more
         )
         return self.instance.run_storage.add_run(made).run_id
+
+    def tick(self, location: str, sensor: str) -> str:
+        """The id of a tick of a sensor, as the daemon begins it."""
+        repository = self.process.create_request_context().get_code_location(location).get_repositories()
+        origin = next(iter(repository.values())).get_remote_origin().get_instigator_origin(sensor)
+        state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, SensorInstigatorData())
+        if self.instance.get_instigator_state(origin.get_id(), state.selector_id) is None:
+            self.instance.add_instigator_state(state)
+        tick = self.instance.create_tick(
+            TickData(
+                origin.get_id(), sensor, InstigatorType.SENSOR, TickStatus.STARTED, 1.0, selector_id=state.selector_id
+            )
+        )
+        return str(tick.tick_id)
 
     def by(self, user: str, *groups: str) -> IdentifiedRequestContext:
         """A request of a user whose identity was verified."""

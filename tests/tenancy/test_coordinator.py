@@ -79,9 +79,23 @@ class TestWhose:
         assert firm.submit(run, firm.daemon())["dagster/user"] == "ana"
 
     def test_a_backfill_that_a_sensor_asked_for_is_the_sensors(self, firm: Company) -> None:
-        asked = backfill(firm, {"dagster/user": "bob", "dagster/sensor_name": "watch", "dagster/tick": "7"})
-        run = firm.create("a", {"dagster/backfill": asked, "dagster/user": "bob"})
+        tags = {"dagster/user": "bob", "dagster/sensor_name": "another", "dagster/tick": firm.tick("a", "watch")}
+        asked = backfill(firm, tags)
+        run = firm.create("a", tags | {"dagster/backfill": asked})
         assert firm.submit(run, firm.daemon())["dagster/user"] == "sensor:watch"
+
+    @pytest.mark.parametrize("copied", [True, False], ids=["as Dagster does", "without the tick"])
+    def test_a_sensor_launches_nothing_of_another_tenant_by_a_backfill(self, copied: bool, firm: Company) -> None:
+        tags = {"dagster/sensor_name": "nightly", "dagster/tick": firm.tick("a", "watch")}
+        run = firm.create("b", {**(tags if copied else {}), "dagster/backfill": backfill(firm, tags)})
+        with pytest.raises(RunRefusedError, match="sensor:watch in code location a is tenant a's, and asks for assets"):
+            firm.coordinate(run, firm.daemon())
+
+    def test_a_backfill_of_a_sensor_that_nobody_knows_is_refused(self, firm: Company) -> None:
+        for tick in ("4711", "first"):
+            run = firm.create("a", {"dagster/backfill": backfill(firm, {"dagster/tick": tick}), "dagster/tick": tick})
+            with pytest.raises(RunRefusedError, match="nobody knows which sensor asked for backfill fill"):
+                firm.coordinate(run, firm.daemon())
 
     def test_a_backfill_that_is_over_gives_nobody_its_users_name(self, firm: Company) -> None:
         over = backfill(firm, {"dagster/user": "bob"}, BulkActionStatus.COMPLETED_SUCCESS)
