@@ -62,7 +62,7 @@ def test_render_writes_and_diff_shows_what_it_would(run: Run, file: Path, tmp_pa
     assert code == 1
     assert "-          runs: 4\n+          runs: 5\n" in out
     answer = json.loads(run("render", "--to", "out", "--json")[1])
-    assert answer["changed"] == ["helm/dagster.yaml", "kubernetes/aircraft.yaml", "machine/dagster.yaml"]
+    assert answer["changed"] == ["kubernetes/aircraft.yaml", "kubernetes/mlrepro.webserver.yaml"]
 
 
 def test_a_tenant_that_is_gone_takes_its_files_along(run: Run, file: Path, tmp_path: Path) -> None:
