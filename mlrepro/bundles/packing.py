@@ -59,12 +59,13 @@ class Sent:
     size: int
 
 
-def pack(root: str | Path, settings: BundleSettings | None = None) -> Packed:
+def pack(root: str | Path, settings: BundleSettings | None = None, *, apart: Collection[Path] = ()) -> Packed:
     """List and hash what goes into the bundle of a source tree. Time, owner, umask and place of it do not count.
 
     Args:
         root: The tree's folder.
         settings: Default: those in its ``pyproject.toml``.
+        apart: Folders that are no source though they may lie in the tree; see `files_to_pack`.
 
     Raises:
         BundleError: Something looks like a secret, is too large, or can't be packed; the message names it.
@@ -73,7 +74,7 @@ def pack(root: str | Path, settings: BundleSettings | None = None) -> Packed:
     if not folder.is_dir():
         raise BundleError(f"{root} is no folder: name the one that holds the code location's source")
     settings = read_settings(folder) if settings is None else settings
-    names = files_to_pack(folder, settings)
+    names = files_to_pack(folder, settings, apart=apart)
     if len(names) > settings.max_files:
         raise BundleError(
             f"{folder} holds {len(names):,} files for the bundle, more than {TABLE} max_files ({settings.max_files:,})"

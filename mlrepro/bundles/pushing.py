@@ -1,5 +1,6 @@
 """`mlrepro push`: pack, store, load once from the store in a clean process, and only then append the version."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ class Pushed:
         if not self.new:
             return f"{self.version.name} is served already ({shown}): nothing changed"
         counted = self.version.body["counts"]
-        counts = ", ".join(f"{counted[kind]} {kind}" for kind in KINDS if kind in counted)
+        counts = ", ".join(
+            f"{counted[kind]} {kind if counted[kind] != 1 else kind[:-1]}" for kind in KINDS if kind in counted
+        )
         same = self.before is not None and self.before.digest == self.version.digest
         told = "the same definitions" if same else counts
         return f"{self.version.name} ({told}; {shown}{sent})"
@@ -108,7 +111,7 @@ def push(
         return _push_image(
             location, module, attribute, Path(root).resolve(), opened, who, reason, image, again, timeout
         )
-    packed = pack(root)
+    packed = pack(root, apart=_no_source(opened))
     import_from = import_root(packed.root, module)
     before = current_version(opened, location)
     theirs = None if before is None else locks.recorded(opened, before.body)
@@ -124,6 +127,13 @@ def push(
     }
     version, new = append_push(opened, location, content, who=who or launched_by(), reason=reason, again=again)
     return Pushed(version, new, packed, sent, before)
+
+
+def _no_source(store: Store) -> list[Path]:
+    """Folders that a push itself writes to, or Dagster: packed, each push would be another version than the last."""
+    home = os.environ.get("DAGSTER_HOME")
+    url = store.url.removeprefix("file://")
+    return [Path(folder).resolve() for folder in (home, None if "://" in url else url) if folder]
 
 
 def _push_image(

@@ -1,8 +1,10 @@
 """Running the code server of a location in this process, until it is told to end."""
 
+import errno
 import json
 import logging
 import signal
+import socket as sockets
 import threading
 from typing import Any
 
@@ -51,10 +53,12 @@ def serve(
         log_level: Of this server and those of the versions.
 
     Raises:
-        BundleError: An argument is no good.
+        BundleError: An argument is no good, or the port is taken.
     """
     if (port is None) == (socket is None):
         raise BundleError("name the port to serve on (-p 4000), or a socket (-s PATH), and not both")
+    if port is not None:
+        _check_free(host, port)
     setup_interrupt_handlers()
     configure_loggers(formatter="colored", log_level=log_level.upper())
     logger = logging.getLogger(_LOGGER)
@@ -85,6 +89,25 @@ def serve(
     finally:
         # a second signal while runs are waited for ends it at once
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _check_free(host: str, port: int) -> None:
+    """With gRPC several servers may share a port: requests would go to one or the other, and nobody would be told."""
+    try:
+        addresses = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM)
+    except (OSError, OverflowError) as error:
+        raise BundleError(f"{host}:{port} is no address to serve on: {error}") from error
+    for family, kind, protocol, _, address in addresses:
+        with sockets.socket(family, kind, protocol) as tried:
+            tried.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+            try:
+                tried.bind(address)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise BundleError(f"port {port} of {host} is taken: name another by -p") from error
+                if error.errno == errno.EADDRNOTAVAIL and len(addresses) > 1:
+                    continue  # localhost has an address of IPv6 where there is no IPv6
+                raise BundleError(f"{host}:{port} can't be served on: {error.strerror}") from error
 
 
 def _context(text: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which files of a source tree go into its bundle: what git tracks, or nothing ignores, and what is declared."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ _WITHOUT_GIT: Final = GitIgnoreSpec.from_lines(
 """What nobody tracks, where no repository says so."""
 
 
-def files_to_pack(root: Path, settings: BundleSettings) -> list[str]:
+def files_to_pack(root: Path, settings: BundleSettings, *, apart: Collection[Path] = ()) -> list[str]:
     """List what goes into the bundle of a source tree, by path from its root, sorted.
 
     Files that git tracks, as they are in the working tree; without git everything that no ``.gitignore`` names. Then
@@ -29,13 +29,18 @@ def files_to_pack(root: Path, settings: BundleSettings) -> list[str]:
     Args:
         root: The tree's folder.
         settings: What the project says about its bundle.
+        apart: Folders that are no source though they may lie in the tree, such as the store: without git, as that
+            tells what is source.
 
     Raises:
         BundleError: There is nothing, git refuses to tell, or a pattern can't be read.
     """
     tracked = tracked_files(root)
     if tracked is None:
-        found = set(_walk(root, ignoring=True))
+        inside = [path for path in apart if path != root and path.is_relative_to(root)]
+        found = {
+            name for name in _walk(root, ignoring=True) if not any((root / name).is_relative_to(at) for at in inside)
+        }
     else:
         # what git tracks and was deleted since is not there to pack
         found = {name for name in tracked if os.path.lexists(root / name)}

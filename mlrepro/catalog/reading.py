@@ -226,4 +226,6 @@ def unknown_version(store: Store, name: VersionName, partition: str | None) -> U
     if kept and partition is None:
         shown = ", ".join(kept[:5]) + (", ..." if len(kept) > 5 else "")
         return UnknownVersionError(f"{asset} is partitioned in {where}: name one of its partitions ({shown})")
-    return UnknownVersionError(f"{asset} has no versions in {where}: materialize it first")
+    return UnknownVersionError(
+        f"{asset} has no versions in {where}: materialize it first, or look at `mlrepro versions` for its name"
+    )

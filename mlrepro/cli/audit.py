@@ -1,5 +1,6 @@
 """The verb audit: reads the webserver's audit log."""
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,29 @@ from mlrepro.cli.app import app
 from mlrepro.errors import AuditError
 
 
+def _time(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """A time as the log writes it, so that the two compare as text."""
+    if value is None:
+        return None
+    try:
+        time = dt.datetime.fromisoformat(value)
+        time = time.astimezone(dt.UTC) if time.tzinfo else time.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
+        told = f"{value!r} is no time: write a day or a time in UTC, such as 2026-11-29 or 2026-11-29T08:00"
+        raise click.BadParameter(told) from None
+    return time.isoformat(timespec="milliseconds")
+
+
 @app.command("audit")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--user", help="Only what this user asked for.")
 @click.option("--tenant", help="Only what concerned this tenant.")
-@click.option("--since", metavar="TIME", help="Only from this time on, such as 2026-11-29 or 2026-11-29T08:00 (UTC).")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=_time,
+    help="Only from this time on, such as 2026-11-29 or 2026-11-29T08:00 (UTC).",
+)
 @click.option("--refused", is_flag=True, help="Only what was refused.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each, for machines.")
 def audit_command(
@@ -54,7 +73,8 @@ def _together(file: Path) -> Iterator[dict[str, Any]]:
                 else:
                     attempts[str(entry.get("id"))] = entry
     except OSError as error:
-        raise AuditError(f"{file} can't be read: {error.strerror}") from error
+        told = f"{file} can't be read: {error.strerror}. `mlrepro webserver` says where its audit log is when it starts"
+        raise AuditError(told) from error
     yield from attempts.values()
 
 

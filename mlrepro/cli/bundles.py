@@ -133,7 +133,9 @@ def _commit(git: dict[str, object] | None) -> str | None:
 
 @app.command("code-server")
 @click.argument("location", metavar="LOCATION")
-@click.option("-p", "--port", type=int, envvar="DAGSTER_CODE_SERVER_PORT", help="Port to serve on.")
+@click.option(
+    "-p", "--port", type=click.IntRange(1, 65535), envvar="DAGSTER_CODE_SERVER_PORT", help="Port to serve on."
+)
 @click.option("-s", "--socket", type=click.Path(), envvar="DAGSTER_CODE_SERVER_SOCKET", help="Or a socket.")
 @click.option(
     "--host", default="localhost", show_default=True, envvar="DAGSTER_CODE_SERVER_HOST", help="Address to serve on."

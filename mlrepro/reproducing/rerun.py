@@ -130,7 +130,11 @@ def _find(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
     if run is None:
         alike = [each for each in instance.get_runs(limit=1000) if run_id and each.run_id.startswith(run_id)]
         if len(alike) != 1:
-            what = f"{len(alike)} runs that begin so: write more of it" if alike else "no such run"
+            what = (
+                f"{len(alike)} runs that begin so: write more of it"
+                if alike
+                else "no such run: look at DAGSTER_HOME, and the id"
+            )
             raise RerunError(f"{run_id}: the Dagster instance has {what}")
         run = alike[0]
     if not run.is_finished:

@@ -48,7 +48,8 @@ def text_of(file: str | Path) -> str:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise TenantsError(f"{file} can't be read: {reason}") from error
+        step = ". `mlrepro tenants --help` shows how to begin one" if isinstance(error, FileNotFoundError) else ""
+        raise TenantsError(f"{file} can't be read: {reason}{step}") from error
 
 
 def read_tenants(text: str) -> tuple[Tenants | None, list[Problem]]:

@@ -3,12 +3,14 @@
 import contextlib
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterInvalidConfigError
 from dagster import __version__ as dagster_version
 from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
@@ -28,6 +30,8 @@ from mlrepro.web.pages import Site
 from mlrepro.web.people import People
 from mlrepro.web.server import IdentifiedWebserver
 from mlrepro.web.sites import Sites
+
+_UNSET: Final = re.compile(r'environment variable "([^"]+)" which is not set')
 
 _logger = logging.getLogger("mlrepro")
 
@@ -228,4 +232,11 @@ def keep_copies_apart(instance: DagsterInstance, stack: contextlib.ExitStack) ->
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, DagsterInvalidConfigError):
+        # its own first line shows the schema of the field, and not what is wrong
+        text = "\n".join(each.message for each in error.errors)
+        unset = sorted(set(_UNSET.findall(text)))
+        if unset:
+            return f"dagster.yaml takes {', '.join(unset)} from the environment, where it is not set"
+        return next(iter(text.strip().splitlines()), type(error).__name__)
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -48,6 +48,17 @@ def test_a_push_appends_who_when_commit_bundle_and_environment(store: Store, pro
     assert do(store, project).new is False
 
 
+def test_the_store_and_dagsters_home_are_no_source(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = project / "home"
+    write_tree(home, {"dagster.yaml": "", "storage/run.txt": "1"})
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    first = do(open_store(str(project / "store")), project)
+    assert first.packed is not None
+    assert not [name for name in first.packed.manifest.entries if name.startswith(("home/", "store/"))]
+    assert do(open_store((project / "store").as_uri()), project).new is False
+    assert "2 assets, 3 jobs, 1 resource;" in str(first)
+
+
 def test_a_diff_shows_what_was_added_removed_and_changed(store: Store, project: Path) -> None:
     do(store, project)
     more = "@ml_asset\ndef extra() -> int:\n    return 1\n"

@@ -1,5 +1,6 @@
 """`mlrepro audit`: who asked to change what, and what came of it."""
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -72,4 +73,16 @@ def test_a_damaged_line_is_named_and_left_out(file: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["audit", str(tmp_path / "gone.jsonl")])
     assert isinstance(result.exception, AuditError)
-    assert str(result.exception).endswith("gone.jsonl can't be read: No such file or directory")
+    assert "gone.jsonl can't be read: No such file or directory. `mlrepro webserver` says where" in str(
+        result.exception
+    )
+
+
+def test_a_time_of_another_zone_and_one_that_is_none(file: Path) -> None:
+    first = json.loads(file.read_text().splitlines()[0])["time"]
+    there = dt.datetime.fromisoformat(first).astimezone(dt.timezone(dt.timedelta(hours=9)))
+    assert len(told(file, "--since", there.isoformat())) == 3
+    assert told(file, "--since", (there + dt.timedelta(days=1)).isoformat()) == []
+    result = CliRunner().invoke(app, ["audit", str(file), "--since", "yesterday"])
+    assert result.exit_code == 2
+    assert "'yesterday' is no time: write a day or a time in UTC, such as 2026-11-29" in result.output

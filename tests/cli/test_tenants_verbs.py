@@ -60,9 +60,9 @@ def test_render_writes_and_diff_shows_what_it_would(run: Run, file: Path, tmp_pa
     file.write_text(file.read_text().replace("runs: 4", "runs: 5"))
     code, out, _ = run("diff", "--to", "out")
     assert code == 1
-    assert "-          limit: 4\n+          limit: 5\n" in out
+    assert "-          runs: 4\n+          runs: 5\n" in out
     answer = json.loads(run("render", "--to", "out", "--json")[1])
-    assert answer["changed"] == ["helm/dagster.yaml", "kubernetes/aircraft.yaml", "machine/dagster.yaml"]
+    assert answer["changed"] == ["kubernetes/aircraft.yaml", "kubernetes/mlrepro.webserver.yaml"]
 
 
 def test_a_tenant_that_is_gone_takes_its_files_along(run: Run, file: Path, tmp_path: Path) -> None:
@@ -90,7 +90,10 @@ def test_a_file_that_is_not_there(run: Run) -> None:
     assert run("check", "nowhere.yaml") == (
         1,
         "",
-        "mlrepro: nowhere.yaml can't be read: No such file or directory\n",
+        (
+            "mlrepro: nowhere.yaml can't be read: No such file or directory."
+            " `mlrepro tenants --help` shows how to begin one\n"
+        ),
     )
 
 

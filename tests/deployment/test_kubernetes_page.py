@@ -22,6 +22,10 @@ TENANTS = load_tenants(KIND / "tenants.yaml")
 SERVICES: list[dict[str, Any]] = list(yaml.safe_load_all((KIND / "services.yaml").read_text()))
 
 
+def _all(text: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(text))
+
+
 def test_the_example_asks_for_what_the_page_says() -> None:
     (example,) = blocks(PAGE, "python")
     names: dict[str, Any] = {"__name__": "page"}
@@ -56,6 +60,37 @@ def test_the_services_have_the_secrets_that_the_page_makes() -> None:
     assert {name for pair in wanted for name in pair if name} == made
     template = render(TENANTS)["seaweedfs/s3.template.json"]
     assert set(re.findall(r"\$\{(\w+)\}", template)) == set(re.findall(r"\b((?!AWS)[A-Z_]+_KEY)=", TEXT))
+
+
+def test_the_webserver_believes_the_proxy_that_the_page_opens() -> None:
+    rendered = [each for text in render(TENANTS).items() if text[0].startswith("kubernetes/") for each in _all(text[1])]
+    there = {
+        (each["metadata"]["namespace"], each["metadata"]["name"]): {port["port"] for port in each["spec"]["ports"]}
+        for each in [*SERVICES, *rendered]
+        if each["kind"] == "Service"
+    }
+    (opened,) = re.findall(r"kubectl port-forward -n (\S+) service/(\S+) \d+:(\d+)", TEXT)
+    assert int(opened[2]) in there[opened[0], opened[1]]
+
+    (config,) = (each["data"]["default.conf.template"] for each in SERVICES if each["kind"] == "ConfigMap")
+    name, namespace = re.findall(r"proxy_pass http://([\w-]+)\.([\w-]+)\.svc", config)[0]
+    assert 80 in there[namespace, name]
+    identity = TENANTS.identity
+    assert identity is not None
+    assert identity.proxy is not None
+    sets = dict(re.findall(r"proxy_set_header (\S+) (.+);", config))
+    assert sets[identity.proxy.secret_header] == f'"${{{identity.proxy.secret.env}}}"'
+    assert sets[identity.proxy.groups_header or ""] == '""'
+    assert TENANTS.roles(sets[identity.proxy.user_header], []) == {"delay": "admin"}
+    made = re.findall(r"create secret generic mlrepro-identity -n dagster --from-literal=(\w+)=", TEXT)
+    assert made == [identity.proxy.secret.env]
+
+
+def test_the_image_has_what_the_pods_run() -> None:
+    text = (ROOT / "deployment" / "image" / "Dockerfile").read_text()
+    (extras,) = re.findall(r'"\$\{wheel\}\[(.+?)\]"', text)
+    assert set(extras.split(",")) == {"aws", "k8s", "postgres", "web"}
+    assert f"mlrepro[{extras}]==" in text
 
 
 def test_the_cluster_has_the_workers_that_kind_knows() -> None:

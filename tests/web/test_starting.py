@@ -67,6 +67,26 @@ def test_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert told(*LARS, "--home", ".", "-p", port) == f"port {port} of 127.0.0.1 is taken: name another by --port"
 
 
+@pytest.mark.parametrize(
+    ("dagster_yaml", "why"),
+    [
+        (
+            "storage: {postgres: {postgres_url: {env: NOWHERE_SET}}}",
+            "dagster.yaml takes NOWHERE_SET from the environment, where it is not set",
+        ),
+        ("storage: {postgres: {host: db}}", 'Received unexpected config entry "host" at path root'),
+    ],
+)
+def test_a_dagster_yaml_that_can_not_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dagster_yaml: str, why: str
+) -> None:
+    installation_files(tmp_path, "shared")
+    (tmp_path / "dagster.yaml").write_text(dagster_yaml)
+    told = refusal(tmp_path, *LARS, "--home", ".", "-p", "0", monkeypatch=monkeypatch)
+    assert told.startswith(f"the Dagster instance of . can't be opened: {why}")
+    assert len(told.splitlines()) == 1
+
+
 def test_a_location_that_tenants_yaml_has_and_the_workspace_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
