@@ -53,9 +53,16 @@ def rights_of(tenants: Tenants, tenant: Named) -> Rights:
 
 
 def instance_rights(tenants: Tenants) -> Rights:
-    """What webserver and daemon need: captured output, of everyone."""
+    """What webserver and daemon need: captured output of everyone, and to look at every scope for the pages.
+
+    Who sees which scope there is for the webserver to say.
+    """
     logs = _place(*logs_place(tenants, None))
-    return Rights(read=(logs,), write=(logs,))
+    bucket, prefix = bucket_and_prefix(tenants.instance.bucket.store)
+    scopes = sorted({*tenants.instance.shared_scopes, *(tenant.scope for tenant in tenants)})
+    # a policy is short: the folder of all scopes is named where they have one
+    store = [_place(bucket, prefix)] if prefix else [scope_place(tenants, scope) for scope in scopes]
+    return Rights(read=(logs, *store), write=(logs,))
 
 
 def scope_place(tenants: Tenants, scope: str) -> Place:

@@ -108,15 +108,18 @@ def chart_name(tenants: Tenants) -> str:
 
 def environment(tenants: Tenants, tenant: Named) -> dict[str, str]:
     """Environment variables of a tenant's code: its scope, its store, its bucket."""
-    bucket = tenants.instance.bucket
-    told = {
+    own = {
         "MLREPRO_TENANT": tenant.name,
-        "MLREPRO_STORE": bucket.store,
         "MLREPRO_SCOPE": tenant.scope,
         "MLREPRO_READ_SCOPES": ",".join(scope for scope in tenant.readable if scope != tenant.scope),
-        "AWS_REGION": bucket.region,
-        "AWS_DEFAULT_REGION": bucket.region,
     }
+    return own | store_environment(tenants)
+
+
+def store_environment(tenants: Tenants) -> dict[str, str]:
+    """Environment variables that say where the store is."""
+    bucket = tenants.instance.bucket
+    told = {"MLREPRO_STORE": bucket.store, "AWS_REGION": bucket.region, "AWS_DEFAULT_REGION": bucket.region}
     return told | ({"AWS_ENDPOINT_URL": bucket.endpoint} if bucket.endpoint else {})
 
 

@@ -169,8 +169,7 @@ def _container(tenants: Tenants, home: str) -> dict[str, Any]:
 
 
 def _variables(tenants: Tenants, home: str) -> dict[str, str]:
-    bucket = tenants.instance.bucket
-    told = {VARIABLE: copies.FILE, "AWS_REGION": bucket.region, "AWS_DEFAULT_REGION": bucket.region}
+    told = {VARIABLE: copies.FILE} | settings.store_environment(tenants)
     return ({} if tenants.isolated else {"DAGSTER_HOME": home}) | told
 
 
