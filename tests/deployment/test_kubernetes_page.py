@@ -9,6 +9,7 @@ import pytest
 import yaml
 from dagster_k8s.job import get_user_defined_k8s_config
 
+from mlrepro.cli.webserver import webserver_command
 from mlrepro.execution.pods.refusals import refusal
 from mlrepro.execution.pods.trouble import Bounds
 from mlrepro.tenancy import load_tenants
@@ -56,6 +57,21 @@ def test_the_services_have_the_secrets_that_the_page_makes() -> None:
     assert {name for pair in wanted for name in pair if name} == made
     template = render(TENANTS)["seaweedfs/s3.template.json"]
     assert set(re.findall(r"\$\{(\w+)\}", template)) == set(re.findall(r"\b((?!AWS)[A-Z_]+_KEY)=", TEXT))
+
+
+def test_the_webserver_differs_from_the_rendered_one_in_who_reaches_it_alone() -> None:
+    documents = yaml.safe_load_all(render(TENANTS)["kubernetes/mlrepro.webserver.yaml"])
+    (rendered,) = (each for each in documents if each["kind"] == "Deployment")
+    patch = yaml.safe_load((KIND / "webserver.patch.yaml").read_text())
+    (before,), (after,) = (each["spec"]["template"]["spec"]["containers"] for each in (rendered, patch))
+    assert f"deployment {rendered['metadata']['name']} --patch-file deployment/kind/webserver.patch.yaml" in TEXT
+    assert after["name"] == before["name"]
+    assert {name for name in before if name.endswith("Probe")} == {name for name in after if after[name] is None}
+    assert re.search(r"\[[\w,]*\bweb\b", (ROOT / "deployment/image/Dockerfile").read_text()), "the extra that it needs"
+    told = dict(webserver_command.make_context("webserver", after["command"][2:]).params)
+    assert (told.pop("auth"), told.pop("user"), told.pop("host")) == ("none", "ana@example.com", "127.0.0.1")
+    usual = dict(webserver_command.make_context("webserver", before["command"][2:]).params)
+    assert told == {name: usual[name] for name in told}
 
 
 def test_the_cluster_has_the_workers_that_kind_knows() -> None:
