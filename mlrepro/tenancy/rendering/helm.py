@@ -74,7 +74,11 @@ def _instance(tenants: Tenants, served: Sequence[Named], only: Named | None) -> 
                 "cancelTimeoutSeconds": settings.MONITORING["cancel_timeout_seconds"],
                 "pollIntervalSeconds": settings.MONITORING["poll_interval_seconds"],
             },
-            "runRetries": {"enabled": True, "maxRetries": settings.RETRIES["max_retries"]},
+            "runRetries": {
+                "enabled": settings.RETRIES["enabled"],
+                "maxRetries": settings.RETRIES["max_retries"],
+                "retryOnAssetOrOpFailure": settings.RETRIES["retry_on_asset_or_op_failure"],
+            },
         },
         "dagster-user-deployments": {"enabled": True, "enableSubchart": False, "deployments": []},
         "runLauncher": {

@@ -58,6 +58,17 @@ LOGS = needing(
     "type",
     "config",
 )
+# the chart's schema takes any name here, and its template leaves out the ones that it does not know
+MONITORING = only(
+    enabled=YES_NO,
+    startTimeoutSeconds=NUMBER,
+    cancelTimeoutSeconds=NUMBER,
+    maxRuntimeSeconds=NUMBER,
+    maxResumeRunAttempts=NUMBER,
+    pollIntervalSeconds=NUMBER,
+    freeSlotsAfterRunEndSeconds=NUMBER,
+)
+RETRIES = needing(only(enabled=YES_NO, maxRetries=NUMBER, retryOnAssetOrOpFailure=YES_NO), "enabled")
 POSTGRES = only(
     enabled=YES_NO, postgresqlHost=TEXT, postgresqlUsername=TEXT, postgresqlDatabase=TEXT, service=only(port=NUMBER)
 )
@@ -77,8 +88,8 @@ INSTANCE = only(
             enabled=YES_NO,
             image=IMAGE,
             runCoordinator=COORDINATOR,
-            runMonitoring=ANYTHING,
-            runRetries=ANYTHING,
+            runMonitoring=MONITORING,
+            runRetries=RETRIES,
             env=each(needing(only(name=TEXT, value=TEXT), "name", "value")),
             **VOLUMES,
             **SECURITY,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,8 +55,8 @@ def test_the_charts_own_schema_takes_them(tenants: Tenants) -> None:
     for path, found in values(tenants).items():
         folder = Path(CHART or "") / ("charts/dagster-user-deployments" if path.endswith(".code.yaml") else "")
         schema = json.loads((folder / "values.schema.json").read_text())
-        for definition in schema["definitions"].values():  # Kubernetes' parts are on the network
-            if "kubernetesjsonschema" in definition.get("$ref", ""):
+        for definition in schema[("$defs" if "$defs" in schema else "definitions")].values():
+            if definition.get("$ref", "").startswith("https:"):  # Kubernetes' parts are on the network
                 del definition["$ref"]
         jsonschema.validate(merged(yaml.safe_load((folder / "values.yaml").read_text()), found), schema)
 
@@ -93,6 +94,19 @@ def test_the_daemon_reads_the_tenants_where_the_manifests_put_them(tenants: Tena
 @BOTH
 def test_the_charts_own_webserver_is_not_started(tenants: Tenants) -> None:
     assert {found["dagsterWebserver"]["replicaCount"] for found in instances(tenants)} == {0}
+
+
+@BOTH
+def test_the_charts_daemon_watches_and_retries_runs_as_a_machines(tenants: Tenants) -> None:
+    def as_the_chart_hands_it_on(told: dict[str, Any]) -> dict[str, Any]:
+        return {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): value for name, value in told.items()}
+
+    for path, found in values(tenants).items():
+        if path.endswith("dagster.yaml"):
+            folder = f"machine/{path.removeprefix('helm/').removesuffix('dagster.yaml').replace('.', '/')}"
+            machine = load(tenants, f"{folder}dagster.yaml")
+            assert as_the_chart_hands_it_on(found["dagsterDaemon"]["runRetries"]) == machine["run_retries"]
+            assert as_the_chart_hands_it_on(found["dagsterDaemon"]["runMonitoring"]) == machine["run_monitoring"]
 
 
 def test_names_are_those_that_the_chart_makes() -> None:
