@@ -45,7 +45,9 @@ def plan_command(
 ) -> None:
     """Show what materializing SELECTION would do, before it does it. Nothing is written.
 
-    SELECTION is Dagster's asset selection syntax; several are taken together; without one, all assets.
+    SELECTION is Dagster's asset selection syntax; several are taken together; without one, all assets. In it
+    +churn_model is the asset and what it depends on directly, '*churn_model' all that is upstream, which
+    '+key:"churn_model"' is as well.
 
     \b
       hit      its result is in the cache: whose, from when, and how many seconds that saves
@@ -60,7 +62,7 @@ def plan_command(
 
     \b
       mlrepro plan -m project                            all assets
-      mlrepro plan -m project +churn_model               an asset with all that is upstream
+      mlrepro plan -m project '*churn_model'             an asset with all that is upstream
       mlrepro plan -m project 'group:training'           a group
       mlrepro plan -m project daily -p 2026-11-02        one partition
       mlrepro plan -m project -c big.yaml                under another run config

@@ -93,6 +93,12 @@ def channel_jobs(assets: Iterable[Any] = (), *, io_manager_key: str = "io_manage
                     is_required=False,
                     description="The version, such as v4. Empty: the one that waits for approval.",
                 ),
+                "approve": dg.Field(
+                    bool,
+                    default_value=False,
+                    is_required=False,
+                    description="Approve that version: nothing is done if another one waits for approval by then.",
+                ),
                 "reason": _REASON,
                 "cascade": _CASCADE,
                 "partition": _PARTITION,
@@ -193,9 +199,9 @@ def _rollback(scene: Scene, given: Mapping[str, Any]) -> Moved:
 
 def _promote(scene: Scene, given: Mapping[str, Any]) -> Moved:
     asset, channel, partition = *_of_channel(given["channel"]), given["partition"] or None
-    if given["version"]:
+    if given["version"] and not given["approve"]:
         return scene.promote(f"{asset}@{given['version']}", channel, partition)
-    return scene.approve(asset, channel, None, partition)
+    return scene.approve(asset, channel, version_number(given["version"]), partition)
 
 
 def _release(scene: Scene, given: Mapping[str, Any]) -> Moved:

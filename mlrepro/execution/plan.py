@@ -45,8 +45,9 @@ def plan(
 
     Args:
         definitions: The Definitions, or the name of a module that holds them.
-        selection: What would be materialized, in Dagster's asset selection syntax: ``churn_model``, ``+churn_model``
-            with all that is upstream, ``group:training``, … or a selection, or keys.
+        selection: What would be materialized, in Dagster's asset selection syntax: ``churn_model``, ``*churn_model``
+            with all that is upstream, ``+churn_model`` with what it depends on directly, ``group:training``, … or a
+            selection, or keys.
         partition: Partition key, where some of the assets are partitioned.
         config: Run config, or a YAML file that holds it.
         instance: The Dagster instance whose event log tells the versions of inputs that are not selected. Default:

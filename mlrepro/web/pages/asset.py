@@ -21,6 +21,7 @@ from mlrepro.web.pages.history import History, partitions_of, read_history
 from mlrepro.web.pages.known import Known
 from mlrepro.web.pages.page import Built, Query, Told
 from mlrepro.web.pages.preview import Preview, preview_of
+from mlrepro.web.pages.rights import Rights, rights_of
 
 ROWS: Final = 25
 _MOST_PARTITIONS: Final = 300
@@ -97,6 +98,8 @@ class Asset(BaseModel):
     moves: list[Moved]
     channels: list[ChannelRow]
     pinned: str | None = Field(description="Who holds it at which version, and why.")
+    pinned_at: int | None = Field(description="That version.")
+    rights: Rights = Field(description="Whether the user may release the pin.")
     partitions: list[str]
     preview: Preview | None
     download: str | None
@@ -142,6 +145,8 @@ def asset(asked: Asked, query: AssetQuery) -> Built:
         moves=[Moved(**vars(move)) for move in past.moves],
         channels=[channel_row(asked, name, entries, store.scope) for name, entries in past.entries.items()],
         pinned=str(pin) if pin else None,
+        pinned_at=pin.pointer.number if pin else None,
+        rights=rights_of(asked, known),
         partitions=partitions,
         preview=preview_of(newest, Records(store)) if newest else None,
         download=asked.page("download", of=f"{found.name}@v{newest.number}", scope=store.scope, partition=partition)

@@ -3,7 +3,6 @@
 import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from dagster import AssetKey
@@ -15,13 +14,13 @@ from mlrepro.catalog.history import find_number
 from mlrepro.comparison.metrics import Number
 from mlrepro.errors import NotHereError, VersionNameError
 from mlrepro.store import Store
-from mlrepro.tenancy.members import Role
 from mlrepro.web.pages.asked import Asked, Found
 from mlrepro.web.pages.asset import evaluations_of, page_of_point
 from mlrepro.web.pages.downstream import Downstream, downstream_of
 from mlrepro.web.pages.history import newest_versions, read_history
 from mlrepro.web.pages.known import Known
 from mlrepro.web.pages.page import Built, Query
+from mlrepro.web.pages.rights import Rights, rights_of
 
 _MOST_ENTRIES: Final = 200
 _MOST_CHOICES: Final = 30
@@ -84,13 +83,6 @@ class Back(BaseModel):
     downstream: list[Downstream]
 
 
-class Rights(BaseModel):
-    """Whether the user may move it."""
-
-    may: bool
-    why_not: str | None
-
-
 class Channel(BaseModel):
     """A channel."""
 
@@ -103,6 +95,7 @@ class Channel(BaseModel):
     by: str | None
     waiting: Pointed | None
     approvers: list[str]
+    may_approve: bool = Field(description="Whether the user is one of those who may approve what waits.")
     gates: list[Gate] = Field(description="What the gates said last.")
     gates_at: int | None
     quarantine: list[Quarantined]
@@ -131,6 +124,7 @@ def channel(asked: Asked, query: ChannelQuery) -> Built:
     pointed = _Pointing(asked, name, store)
     earlier = _earlier(store, name, newest)
     back = query.to if query.to in earlier else next(iter(earlier), None)
+    rights = rights_of(asked, known)
     answer = Channel(
         asset=asked.found(name.key, known, store, name.partition),
         model=asked.found(name.asset, model, store, name.partition),
@@ -141,6 +135,7 @@ def channel(asked: Asked, query: ChannelQuery) -> Built:
         by=began.who if began and newest and newest.after else None,
         waiting=pointed(newest.proposed, newest.proposed_metrics) if newest and newest.proposed else None,
         approvers=list(newest.approvers) if newest else [],
+        may_approve=rights.may and newest is not None and (not newest.approvers or asked.user in newest.approvers),
         gates=_gates(judged),
         gates_at=judged.number if judged else None,
         quarantine=_quarantine(newest),
@@ -148,7 +143,7 @@ def channel(asked: Asked, query: ChannelQuery) -> Built:
         candidates=_candidates(store, name, newest),
         earlier=earlier,
         back=_back(asked, known, store, name, newest, back),
-        rights=rights_of(asked, known),
+        rights=rights,
     )
     past = read_history(
         store,
@@ -178,20 +173,6 @@ def channel_of(
     if known is not None and not known.is_channel:
         raise NotHereError(f"{key} is no channel")
     return store, known, ChannelName(path[:-1], path[-1], partition)
-
-
-def rights_of(asked: Asked, known: Known | None) -> Rights:
-    """Whether the user may launch what moves a channel. Dagster decides when it is launched; this is for the form."""
-    if known is None:
-        return Rights(may=False, why_not="no code location defines it any more, so nothing could move it here")
-    access = replace(asked.context.access, read_only=False)  # it was asked for by GET, and is sent by POST
-    if access.reaches(Role.LAUNCHER, known.location):
-        return Rights(may=True, why_not=None)
-    held = access.role(known.location)
-    yours = f"yours is {held}" if held is not None else "you have none there"
-    tenant = asked.owners.get(known.location)
-    where = f"team {tenant}" if tenant else f"code location {known.location}, which is no team's"
-    return Rights(may=False, why_not=f"moving it takes the role launcher in {where}, and {yours}")
 
 
 class _Pointing:

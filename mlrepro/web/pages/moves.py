@@ -1,4 +1,4 @@
-"""The forms that move a channel: what was sent is read and checked, and a job is launched that does it."""
+"""The forms that move a channel or release a pin: what was sent is checked, and a job is launched that does it."""
 
 import re
 from collections.abc import Mapping
@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.requests import Request
 
 from mlrepro.catalog.channels import newest_entry
-from mlrepro.errors import FormError, NotHereError
+from mlrepro.catalog.pins import pins
+from mlrepro.errors import FormError, NotAllowedError, NotHereError
 from mlrepro.web.pages.asked import Asked
 from mlrepro.web.pages.channel import channel_of
+from mlrepro.web.pages.known import Known
 from mlrepro.web.pages.launching import Launches, launch_job
 
 Verb = Literal["promote", "rollback", "release"]
@@ -21,7 +23,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Move(BaseModel):
-    """What a form of a channel's page says."""
+    """What a form says."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -59,19 +61,53 @@ def move(asked: Asked, server: Launches, request: Request, verb: Verb, sent: Mov
         NotAllowedError: They may not move it.
         FormError: The form lacks something, or Dagster did not take it.
     """
-    store, known, name = channel_of(asked, sent.key, sent.scope, sent.partition)
-    if known is None:
-        raise NotHereError(f"no code location defines {sent.key}, so nothing can move it here")
-    if asked.scope_of(known) != (sent.scope or asked.scope_of(known)):
-        # the job moves the channel of its own code location's scope, whatever the form says
-        raise NotHereError(f"the channel {sent.key} of scope {sent.scope} is not moved from here")
+    store, found, name = channel_of(asked, sent.key, sent.scope, sent.partition)
+    known = _movable(asked, found, sent)
     if sent.approve is not None:
         newest = newest_entry(store, name)
         if newest is None or newest.proposed is None or newest.proposed.number != sent.approve:
             raise FormError(f"v{sent.approve} waits for approval no more: load the page again")
-    config: Mapping[str, Any] = {"reason": sent.reason, "partition": sent.partition or ""}
-    run_id = launch_job(server, request, known, verb, {**config, **_form(verb, sent)})
-    return asked.page("run", id=run_id, back=known.name, scope=sent.scope, partition=name.partition)
+        if newest.approvers and asked.user not in newest.approvers:
+            raise NotAllowedError(f"v{sent.approve} waits for approval of {', '.join(newest.approvers)}")
+    return _launch(asked, server, request, known, verb, sent, _form(verb, sent))
+
+
+def release_asset(asked: Asked, server: Launches, request: Request, sent: Move) -> str:
+    """Launch the run that releases an asset from its pin; its arguments are those of `move`.
+
+    Returns:
+        Path of the page that follows the run.
+
+    Raises:
+        NotHereError: The user sees no such asset, or nothing defines it any more.
+        NotAllowedError: They may not release it.
+        FormError: It is not held at that version any more, or Dagster did not take it.
+    """
+    store, found, key = asked.store_of(sent.key, sent.scope)
+    known = _movable(asked, found, sent)
+    pin = pins(store).get((key, sent.partition or None))
+    if pin is None or pin.pointer.number != sent.version:
+        # somebody else may have released it since the page was shown, and pinned it for another reason
+        told = f"it is pinned at v{pin.pointer.number}" if pin else "it is not pinned"
+        raise FormError(f"{sent.key} is not as the page showed it, {told}: load the page again")
+    return _launch(asked, server, request, known, "release", sent, {"asset": sent.key})
+
+
+def _movable(asked: Asked, known: Known | None, sent: Move) -> Known:
+    if known is None:
+        raise NotHereError(f"no code location defines {sent.key}, so nothing can move it here")
+    if asked.scope_of(known) != (sent.scope or asked.scope_of(known)):
+        # the job moves what is in its own code location's scope, whatever the form says
+        raise NotHereError(f"{sent.key} of scope {sent.scope} is not moved from here")
+    return known
+
+
+def _launch(
+    asked: Asked, server: Launches, request: Request, known: Known, verb: Verb, sent: Move, form: Mapping[str, Any]
+) -> str:
+    config = {"reason": sent.reason, "partition": sent.partition or "", **form}
+    run_id = launch_job(server, request, known, verb, config)
+    return asked.page("run", id=run_id, back=known.name, scope=sent.scope, partition=sent.partition)
 
 
 def _form(verb: Verb, sent: Move) -> dict[str, Any]:
@@ -85,8 +121,9 @@ def _form(verb: Verb, sent: Move) -> dict[str, Any]:
         case "promote":
             if sent.version is None and sent.approve is None:
                 raise FormError("the form does not say which version to promote")
-            version = f"v{sent.version}" if sent.approve is None else ""
-            return {"channel": sent.key, "version": version, "cascade": sent.cascade}
+            if sent.approve is not None:  # that one: another may wait by the time that the run starts
+                return {"channel": sent.key, "version": f"v{sent.approve}", "approve": True, "cascade": sent.cascade}
+            return {"channel": sent.key, "version": f"v{sent.version}", "cascade": sent.cascade}
         case "release":
             if sent.version is None:
                 raise FormError("the form does not say which version to release")

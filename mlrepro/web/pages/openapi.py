@@ -9,7 +9,14 @@ from mlrepro.web.pages.page import Page
 from mlrepro.web.pages.table import PAGES
 
 _REFERENCE: Final = "#/components/schemas/{model}"
-_ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+_ERROR: Final = {
+    "type": "object",
+    "properties": {
+        "error": {"type": "string"},
+        "store": {"type": "string", "description": "With 503: the store that does not answer."},
+    },
+    "required": ["error"],
+}
 _SAID: Final = {
     "400": "A parameter is not as it should be.",
     "404": "It is not there, for who asks.",

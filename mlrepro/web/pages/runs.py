@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Final
 
-from dagster import RunsFilter
+from dagster import AssetKey, RunsFilter
 from pydantic import BaseModel, Field
 
 from mlrepro.io_managers.provenance import USER_TAGS
@@ -18,9 +18,9 @@ class RunQuery(Query):
     """Which run."""
 
     id: str = Field(description="Id of the run.", max_length=200)
-    back: str | None = Field(default=None, description="Key of the channel that it moves.", max_length=2000)
-    scope: str | None = Field(default=None, description="The channel's scope.", max_length=100)
-    partition: str | None = Field(default=None, description="The channel's partition.", max_length=1000)
+    back: str | None = Field(default=None, description="Key of the channel or asset that it moves.", max_length=2000)
+    scope: str | None = Field(default=None, description="Its scope.", max_length=100)
+    partition: str | None = Field(default=None, description="Its partition.", max_length=1000)
 
 
 class RunPage(BaseModel):
@@ -74,8 +74,9 @@ def run(asked: Asked, query: RunQuery) -> Built:
     found = read_run(asked, query.id)
     following = [read_run(asked, each) for each in found.followed_by]
     going_on = not found.finished or any(not each.finished for each in following)
-    back = asked.channel_page(query.back, query.scope, query.partition) if query.back else None
-    return Built(RunPage(run=found, following=following), {"going_on": going_on, "back": back, "tab": "runs"})
+    return Built(
+        RunPage(run=found, following=following), {"going_on": going_on, "back": _back(asked, query), "tab": "runs"}
+    )
 
 
 def runs(asked: Asked, query: RunsQuery) -> Built:
@@ -94,6 +95,16 @@ def runs(asked: Asked, query: RunsQuery) -> Built:
     answer = RunsPage(runs=[] if len(compared) == 2 else _newest(asked), compared=compared, steps=pairs)
     longest = max((step.seconds or 0.0 for each in compared for step in each.steps), default=0.0)
     return Built(answer, {"tab": "runs", "longest": longest or 1.0})
+
+
+def _back(asked: Asked, query: RunQuery) -> tuple[str, str] | None:
+    """Path of the page that the run was launched from, and what it shows."""
+    if query.back is None:
+        return None
+    known = asked.assets.get(AssetKey.from_user_string(query.back))
+    if known is not None and not known.is_channel:
+        return asked.asset_page(query.back, query.scope, query.partition), "asset"
+    return asked.channel_page(query.back, query.scope, query.partition), "channel"
 
 
 def _newest(asked: Asked) -> list[Listed]:

@@ -17,7 +17,7 @@ from mlrepro.web.pages.asked import HERE, Asked
 from mlrepro.web.pages.download import DownloadQuery, download
 from mlrepro.web.pages.known import Workspace
 from mlrepro.web.pages.launching import materialize
-from mlrepro.web.pages.moves import VERBS, Move, Verb, move
+from mlrepro.web.pages.moves import VERBS, Move, Verb, move, release_asset
 from mlrepro.web.pages.openapi import document
 from mlrepro.web.pages.page import Built, Page
 from mlrepro.web.pages.posting import read_form
@@ -72,6 +72,7 @@ class Site:
         routes.append(Route("/download", self._getting(server, _download), methods=["GET"]))
         moving = {verb: self._posting(server, _moving(server, verb)) for verb in VERBS}
         routes += [Route(f"/channel/{verb}", endpoint, methods=["POST"]) for verb, endpoint in moving.items()]
+        routes.append(Route("/asset/release", self._posting(server, _releasing(server)), methods=["POST"]))
         routes.append(Route("/plan", self._posting(server, self._looking_up), methods=["POST"]))
         routes.append(Route("/plan/materialize", self._posting(server, _materializing(server)), methods=["POST"]))
         routes += [Route(f"/static/{name}", _static(name), methods=["GET"]) for name in STATIC]
@@ -163,6 +164,13 @@ def _moving(server: Server, verb: Verb) -> Callable[[Asked, Request, dict[str, A
     def answer(asked: Asked, request: Request, sent: dict[str, Any]) -> Response:
         follow = move(asked, server, request, verb, Move.model_validate(sent))
         return RedirectResponse(follow, 303)
+
+    return answer
+
+
+def _releasing(server: Server) -> Callable[[Asked, Request, dict[str, Any]], Response]:
+    def answer(asked: Asked, request: Request, sent: dict[str, Any]) -> Response:
+        return RedirectResponse(release_asset(asked, server, request, Move.model_validate(sent)), 303)
 
     return answer
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from dagster import DagsterInstance
@@ -46,25 +46,44 @@ class Shop(Installation):
 @contextlib.contextmanager
 def shop(folder: Path, visibility: str) -> Iterator[Shop]:
     """Train, promote and roll back in both teams, then serve it all."""
+    homes = {"": TEAMS} if visibility == "shared" else {team: {team: TEAMS[team]} for team in TEAMS}
+
+    def live(instance: DagsterInstance, home: str) -> None:
+        for team in homes[home]:
+            _live(instance, team)
+
+    modules = {home: {location: location for location in teams.values()} for home, teams in homes.items()}
+    with serving(folder, visibility, modules, live) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def serving(
+    folder: Path,
+    visibility: str,
+    homes: Mapping[str, Mapping[str, str]],
+    live: Callable[[DagsterInstance, str], None],
+    *,
+    store: str | None = None,
+) -> Iterator[Shop]:
+    """Serve code locations, by the modules of theirs in this folder, for each of Dagster's homes."""
     (folder / "tenants.yaml").write_text(
         TENANTS.format(visibility=visibility).replace("tests.web.", "tests.web.pages.")
     )
     before = dict(os.environ)
-    os.environ["MLREPRO_STORE"] = str(folder / "store")
-    homes = {"": list(TEAMS)} if visibility == "shared" else {team: [team] for team in TEAMS}
+    os.environ["MLREPRO_STORE"] = store or str(folder / "store")
     try:
-        for home, teams in homes.items():
+        for home, modules in homes.items():
             (folder / home).mkdir(exist_ok=True)
             (folder / home / "dagster.yaml").write_text(DAGSTER)
             entries = "\n".join(
-                f"  - python_module: {{module_name: tests.web.pages.{TEAMS[team]}, location_name: {TEAMS[team]},"
+                f"  - python_module: {{module_name: tests.web.pages.{module}, location_name: {location},"
                 f" working_directory: {ROOT}}}"
-                for team in teams
+                for location, module in modules.items()
             )
             (folder / home / "workspace.yaml").write_text(WORKSPACE.format(entries=entries))
             with DagsterInstance.from_config(str(folder / home)) as instance:
-                for team in teams:
-                    _live(instance, team)
+                live(instance, home)
         settings = Settings(tenants=TenantsFile(folder / "tenants.yaml"), home=folder)
         with application(settings) as (app, audit):
             yield Shop(folder, Witness(Vouching(app, {"gina": {"both"}}), audit=audit))

@@ -109,7 +109,14 @@ def test_dagsters_own_guard_refuses_who_has_a_token_and_no_role(shared: Shop) ->
     assert not launched(shared, "release")
 
 
-ROUTES = ["/channel/promote", "/channel/rollback", "/channel/release", "/plan/materialize", "/plan"]
+ROUTES = [
+    "/channel/promote",
+    "/channel/rollback",
+    "/channel/release",
+    "/asset/release",
+    "/plan/materialize",
+    "/plan",
+]
 
 
 @pytest.mark.parametrize("path", ROUTES)

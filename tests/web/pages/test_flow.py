@@ -2,32 +2,22 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
 
+from mlrepro import rollback
 from mlrepro.catalog.channels import ChannelName, newest_entry
+from mlrepro.catalog.pins import pins
 from mlrepro.store import open_store
 from tests.deployment.pages import ROOT
 from tests.deployment.programs import Programs, answers, environment, free_port
 from tests.web.installation import DAGSTER, TENANTS, WORKSPACE
 from tests.web.pages.team import definitions, train
 
-sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 pytestmark = pytest.mark.slow
 
@@ -85,17 +75,6 @@ def scheme(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(chromium, site: Site) -> Iterator[object]:
     context = chromium.new_context(base_url=site.address, viewport={"width": 1280, "height": 860})
@@ -134,7 +113,7 @@ def test_a_model_is_compared_rolled_back_by_click_and_promoted_again(page, site:
     page.get_by_text("delay_model/production: v2 -> v1 (rollback").first.wait_for()
     page.get_by_role("heading", name="What stands downstream").wait_for()
     page.get_by_text("2 from the cache").first.wait_for()
-    page.wait_for_function("document.querySelector('[data-follow]') === null")
+    page.locator("[data-follow]").wait_for(state="detached")
     assert site.serves() == 1
 
     page.get_by_role("link", name="Back to the channel").click()
@@ -155,6 +134,23 @@ def test_a_model_is_compared_rolled_back_by_click_and_promoted_again(page, site:
     assert site.serves() == 2
     who = newest_entry(open_store(str(site.folder / "store"), scope="delay"), MODEL)
     assert (who.who, who.reason) == ("eve", "it was the month")
+
+
+def test_a_pin_is_released_by_click(page, site: Site) -> None:
+    url = str(site.folder / "store")
+    rollback("delay_features", to=1, reason="a <b>bad</b> day", store=url, scope="delay", who="ana")
+    page.goto("/mlrepro/asset?key=delay_features")
+    assert "pinned at v1 by ana" in page.locator("main").inner_text()
+    form = page.get_by_role("form", name="Release the pin")
+    form.get_by_label("Reason").fill("a good day")
+    form.get_by_role("button", name="Release the pin").click()
+
+    page.wait_for_url("**/mlrepro/run?**")
+    page.locator("[data-follow]").wait_for(state="detached")
+    assert not pins(open_store(url, scope="delay"))
+    page.get_by_role("link", name="Back to the asset").click()
+    page.get_by_role("heading", name="Versions", exact=True).wait_for()
+    assert "pinned at" not in page.locator("main").inner_text()
 
 
 def test_dagsters_own_pages_lead_here_and_back(page, site: Site) -> None:
