@@ -1,20 +1,9 @@
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from tests import browser
 from tests.web.pages.shop import Shop, shop
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -36,17 +25,11 @@ def _store_of_the_shop(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     for name in ("shared", "isolated"):
         if name in request.fixturenames:
             monkeypatch.setenv("MLREPRO_STORE", request.getfixturevalue(name).store_url)
-            os.environ.pop("MLREPRO_SCOPE", None)
+            monkeypatch.delenv("MLREPRO_SCOPE", raising=False)
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
     """A browser."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
+    with browser.chromium() as started:
+        yield started
