@@ -15,8 +15,7 @@ def pages_root() -> str | None:
     """Where the pages are: ``MLREPRO_PAGES``, else ``/mlrepro`` for a tenant's code; None where nobody serves them.
 
     Example:
-        >>> pages_root() is None
-        True
+        With ``MLREPRO_PAGES=https://ml.example.com/mlrepro/`` it is ``https://ml.example.com/mlrepro``.
     """
     if (said := os.environ.get(VARIABLE)) is not None:
         return said.rstrip("/") or None

@@ -95,7 +95,10 @@ def test_a_program_that_is_not_dagster_needs_no_settings(tmp_path: Path) -> None
 
 def test_it_is_replaced_by_the_program_so_that_signals_reach_it(tmp_path: Path) -> None:
     environment = {"PATH": f"{PROGRAMS}:/usr/bin:/bin"}
-    process = subprocess.Popen([str(ENTRY), "sleep", "60"], env=environment)
+    # as in a pod: what the tests' own process ignores or holds back, a program inherits
+    heeds = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_SETMASK, []);"
+    heeds += " signal.signal(signal.SIGTERM, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen([sys.executable, "-c", heeds, str(ENTRY), "sleep", "60"], env=environment)
     try:
         path = Path(f"/proc/{process.pid}/cmdline")
 
