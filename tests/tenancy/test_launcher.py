@@ -399,16 +399,21 @@ class TestStuck:
     def test_run_monitoring_says_why_a_run_died(self, cluster: Cluster) -> None:
         run = cluster.launch(select="endless")
         until(lambda: "endless is at work" in cluster.messages(run), timeout=60, what="the run to be at work")
+        launcher: Any = cluster.instance.run_launcher
+        until(
+            lambda: run.run_id not in launcher._watch._watched,
+            timeout=30,
+            what="the launcher to see that it has started",
+        )
         (job,) = cluster.double.created
         message = "The node was low on resource: memory. "
         cluster.double.disrupt(job.name, namespace="team-pricing", reason="Evicted", message=message)
-        launcher = cluster.instance.run_launcher
 
-        def failed() -> bool:
-            return launcher.check_run_worker_health(cluster.look(run)).status.value == "FAILED"
+        def failed() -> Any:
+            health = launcher.check_run_worker_health(cluster.look(run))
+            return health if health.status.value == "FAILED" else None
 
-        until(failed, timeout=30, what="the pod's end")
-        health = launcher.check_run_worker_health(cluster.look(run))
+        health = until(failed, timeout=30, what="the pod's end")
         assert health.msg is not None
         assert health.msg.endswith("pod was evicted, as its node was low on memory")
         info = launcher.get_run_worker_debug_info(run)
