@@ -56,7 +56,7 @@ def versions(
         >>> versions("nobody", store="memory://versions-example")
         Traceback (most recent call last):
         mlrepro.errors.UnknownVersionError: nobody has no versions in memory://versions-example (scopes default, \
-shared): materialize it first
+shared): materialize it first, or look at `mlrepro versions` for its name
     """
     opened = find_store(store, scope=scope)
     name = parse_version_name(asset)

@@ -114,7 +114,7 @@ def promote(
         >>> promote("nobody@v1", channel="production", store="memory://promote-example")
         Traceback (most recent call last):
         mlrepro.errors.UnknownVersionError: nobody has no versions in memory://promote-example (scopes default, \
-shared): materialize it first
+shared): materialize it first, or look at `mlrepro versions` for its name
     """
     scene = _scene(store, scope, instance, who, reason, definitions if cascade else None, cascade=cascade)
     return scene.promote(version, channel, partition)

@@ -109,7 +109,9 @@ def find_uv() -> str:
 
 def _make(uv: str, version: str, folder: Path) -> list[str]:
     """Make an empty environment with the recorded Python, or with another patch release of it."""
-    exact = _run([uv, "venv", "--no-project", "--python", version, str(folder)])
+    # the one that runs this is there, wherever uv would look for it
+    known = sys.executable if version == environment().python else version
+    exact = _run([uv, "venv", "--no-project", "--python", known, str(folder)])
     if exact.returncode == 0:
         return []
     minor = ".".join(version.split(".")[:2])
