@@ -24,7 +24,11 @@ nux: {enabled: false}
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
-  config: {max_concurrent_runs: 1, dequeue_interval_seconds: 1}
+  config:
+    max_concurrent_runs: 1
+    dequeue_interval_seconds: 1
+    max_user_code_failure_retries: 10  # the daemon notices by itself, and later than the webserver, what is served
+    user_code_failure_retry_delay: 1
 """
 WORKSPACE = "load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}, location_name: pricing}}}}]\n"
 

@@ -96,8 +96,11 @@ def daemon_account(tenants: Tenants) -> str:
 
 def run_coordinator(tenants_file: str | None = None) -> dict[str, Any]:
     """Who queues runs. Its limits are in ``tenants.yaml``, which it reads at work."""
-    made: dict[str, Any] = {"module": "mlrepro.tenancy.coordinator", "class": "TenantRunCoordinator"}
-    return made | ({"config": {"tenants_file": tenants_file}} if tenants_file else {})
+    # a code location that is moved or started again costs no run: one that can't be started waits, and is tried again
+    config: dict[str, Any] = {"max_user_code_failure_retries": 3, "user_code_failure_retry_delay": 20}
+    if tenants_file:
+        config["tenants_file"] = tenants_file
+    return {"module": "mlrepro.tenancy.coordinator", "class": "TenantRunCoordinator", "config": config}
 
 
 def chart_name(tenants: Tenants) -> str:
