@@ -9,17 +9,24 @@ import logging
 import os
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 from starlette.requests import HTTPConnection
 
 from mlrepro.errors import AuditError
 from mlrepro.tenancy.identity import Identity
 
 _LONGEST: Final = 1000
+
+MOST_ASKED: Final = "1000/minute"
+"""Changes that one user may ask for."""
 
 AUDITED_KEY: Final = "mlrepro.audited"
 """Key of the ASGI scope: True where an entry was written for the request."""
@@ -32,15 +39,22 @@ class AuditLog:
 
     Several processes may write to one: each entry is one write to a file that is open for appending.
 
+    Of each user it takes so much and no more, as who fills the disk keeps everybody from changing anything. What was
+    not taken is counted in their next entry.
+
     Args:
         path: The file. It is made, for its owner alone, if it is not there.
+        most: What a user may ask for, as `limits` reads it.
 
     Raises:
         AuditError: It can't be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most: str = MOST_ASKED) -> None:
         self.path = path
+        self._most = parse(most)
+        self._pace = FixedWindowRateLimiter(MemoryStorage())
+        self._left_out: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._file: int | None = None
         self._seen: tuple[int, int] | None = None
@@ -74,6 +88,12 @@ class AuditLog:
         Raises:
             AuditError: It can't be written, so it must not be done.
         """
+        user = identity.user if identity else None
+        if user is not None and not self._pace.hit(self._most, user):
+            self._left_out[user] += 1
+            allowed = str(self._most).replace(" per 1 ", " changes a ")
+            raise AuditError(f"{user} may ask for {allowed}, and did so: try again later")
+        left_out = self._left_out.pop(user, 0) if user is not None else 0
         entry_id = uuid.uuid4().hex
         if connection is not None:
             connection.scope[AUDITED_KEY] = True
@@ -81,7 +101,7 @@ class AuditLog:
             "time": _now(),
             "id": entry_id,
             "entry": "asked",
-            "user": identity.user if identity else None,
+            "user": user,
             "groups": sorted(identity.groups) if identity else [],
             **_source(connection),
             "what": what,
@@ -89,7 +109,11 @@ class AuditLog:
             "tenants": tenants,
             "allowed": refused is None,
         }
-        self._write(entry | ({"why": refused[:_LONGEST]} if refused is not None else {}))
+        if refused is not None:
+            entry["why"] = refused[:_LONGEST]
+        if left_out:
+            entry["left_out_before"] = left_out
+        self._write(entry)
         return entry_id
 
     def done(self, entry_id: str, outcome: Mapping[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """Writes down whom the gate, and the servers behind it, turned away."""
 
 import threading
-import time
 from typing import Final
 
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,10 +33,9 @@ class Witness:
     def __init__(self, app: ASGIApp, *, audit: AuditLog, most: int = 20) -> None:
         self._app = app
         self._audit = audit
-        self._most = most
+        self._most = RateLimitItemPerSecond(most)
+        self._pace = FixedWindowRateLimiter(MemoryStorage())
         self._lock = threading.Lock()
-        self._second = 0
-        self._written = 0
         self._left_out = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,13 +58,9 @@ class Witness:
 
     def _write(self, scope: Scope, why: str) -> None:
         with self._lock:
-            now = int(time.monotonic())
-            if now != self._second:
-                self._second, self._written = now, 0
-            if self._written >= self._most:
+            if not self._pace.hit(self._most):
                 self._left_out += 1
                 return
-            self._written += 1
             left_out, self._left_out = self._left_out, 0
         connection = HTTPConnection(scope)
         target: dict[str, object] = {"path": scope["path"][:_LONGEST_PATH]}

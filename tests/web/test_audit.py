@@ -1,5 +1,6 @@
 """The audit log: what it says, what it leaves out, and that nothing is changed without it."""
 
+import asyncio
 import json
 import multiprocessing
 import stat
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
 
 from mlrepro.errors import AuditError
 from mlrepro.tenancy import Identity
@@ -203,29 +205,51 @@ async def _ask(witness: Witness, times: int) -> None:
         await witness(scope, receive, send)
 
 
-def test_whoever_is_refused_often_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
-    from starlette.responses import PlainTextResponse
-
-    from mlrepro.web import witness as module
-
-    now = 100.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+def test_whoever_is_refused_often_does_not_fill_the_disk(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.jsonl")
     witness = Witness(PlainTextResponse("no", 401), audit=log, most=5)
-    asyncio.run(_ask(witness, 1000))
-    assert len(log.path.read_text().splitlines()) == 5
-    now = 101.0
-    asyncio.run(_ask(witness, 1))
-    last = json.loads(log.path.read_text().splitlines()[-1])
-    assert last["target"] == {"path": "/graphql", "left_out_before": 995}
+    asked = 1000
+    asyncio.run(_ask(witness, asked))
+    while "left_out_before" not in (last := json.loads(log.path.read_text().splitlines()[-1]))["target"]:
+        asyncio.run(_ask(witness, 1))
+        asked += 1
+    entries = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert len(entries) < 100
+    assert len(entries) + sum(entry["target"].get("left_out_before", 0) for entry in entries) == asked
     assert (last["user"], last["from"], last["why"]) == (None, "10.0.0.1", "not authenticated")
 
 
-def _write(log: AuditLog, what: str) -> None:
+def test_a_user_who_asks_for_very_much_does_not_fill_the_disk_and_keeps_nobody_else_from_working(
+    tmp_path: Path,
+) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl", most="5/second")
+    told = []
+    for number in range(1000):
+        try:
+            _write(log, str(number), "eve")
+        except AuditError as error:
+            told.append(str(error))
+    assert set(told) == {"eve may ask for 5 changes a second, and did so: try again later"}
+    _write(log, "launch", "ana")
+    while not _taken(log, "eve"):
+        told.append("")
+    entries = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [entry["user"] for entry in entries].count("ana") == 1
+    assert len(entries) < 100
+    assert sum(entry.get("left_out_before", 0) for entry in entries) == len(told)
+
+
+def _taken(log: AuditLog, user: str) -> bool:
+    try:
+        _write(log, "again", user)
+    except AuditError:
+        return False
+    return True
+
+
+def _write(log: AuditLog, what: str, user: str = "ana") -> None:
     connection = HTTPConnection({"type": "http", "method": "POST", "path": "/", "headers": [], "client": ("::1", 1)})
-    log.asked(what, connection=connection, identity=Identity("ana"), target={}, tenants=[])
+    log.asked(what, connection=connection, identity=Identity(user), target={}, tenants=[])
 
 
 def _write_many(path: Path, user: str) -> None:
