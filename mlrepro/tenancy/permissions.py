@@ -70,6 +70,7 @@ class IdentifiedRequestContext(WorkspaceRequestContext):
         super().__init__(**{**parts, "read_only": True})
         self.identity = identity
         self.access = access or Access(identity, is_admin=False, roles={}, owners={})
+        self.resolved = 0  # fields of the answer so far
 
     @property
     def permissions(self) -> Mapping[str, PermissionResult]:

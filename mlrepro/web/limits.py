@@ -1,6 +1,6 @@
 """What one request may ask for, so that nobody keeps the webserver from everybody else by a single one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from graphql import (
@@ -8,6 +8,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLResolveInfo,
     GraphQLSyntaxError,
     InlineFragmentNode,
     OperationDefinitionNode,
@@ -32,6 +33,11 @@ MOST_FIELDS: Final = 20_000
 
 MOST_MUTATIONS: Final = 50
 """Mutations of a GraphQL document: each is written to the audit log, which nobody is to fill by one request."""
+
+
+MOST_RESOLVED: Final = 2_000_000
+"""Fields of a GraphQL answer, each as often as it is in there: lists in lists in lists multiply.
+Dagster's own list of all assets has some fifty for each."""
 
 
 class BodyLimit:
@@ -63,6 +69,26 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+class AnswerTooLargeError(BaseException):
+    """A GraphQL answer gets larger than one may be.
+
+    No `Exception`: GraphQL would note that as the error of one field, and go on with the next.
+    """
+
+
+def count_resolved(resolve: Callable[..., Any], root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+    """GraphQL middleware that breaks an answer off that has `MOST_RESOLVED` fields.
+
+    Raises:
+        AnswerTooLargeError: It has more.
+    """
+    context = info.context
+    context.resolved += 1
+    if context.resolved > MOST_RESOLVED:
+        raise AnswerTooLargeError(f"an answer may have {MOST_RESOLVED:,} fields: ask for less at once")
+    return resolve(root, info, **arguments)
 
 
 class TooMuchError(Exception):

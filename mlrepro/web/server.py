@@ -21,7 +21,7 @@ from mlrepro.errors import AuditError
 from mlrepro.tenancy.access import Access
 from mlrepro.tenancy.permissions import IdentifiedRequestContext
 from mlrepro.web.audit import AuditLog
-from mlrepro.web.limits import BodyLimit, TooMuchError, read_document
+from mlrepro.web.limits import AnswerTooLargeError, BodyLimit, TooMuchError, count_resolved, read_document
 from mlrepro.web.live import LiveAccess
 from mlrepro.web.log_keys import check_log_key
 from mlrepro.web.pages import Site
@@ -65,6 +65,10 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
     def build_graphql_schema(self) -> Schema:
         """The guarded one, which servers of several tenants have in common."""
         return self._schema
+
+    def build_graphql_middleware(self) -> list[Callable[..., Any]]:
+        """What breaks off an answer that gets too large."""
+        return [count_resolved]
 
     def build_routes(self) -> list[BaseRoute]:
         """The pages of mlrepro before Dagster's, whose last routes take every path."""
@@ -139,7 +143,10 @@ class IdentifiedWebserver(DagsterWebserver[WorkspaceProcessContext, IdentifiedRe
             return JSONResponse({"data": None, "errors": [{"message": str(error)}]}, 400)
         except GraphQLError as error:
             return JSONResponse({"data": None, "errors": [error.formatted]}, 400)
-        return await super().gen_graphql_response(request_context, query, *more, **parts)
+        try:
+            return await super().gen_graphql_response(request_context, query, *more, **parts)
+        except AnswerTooLargeError as error:
+            return JSONResponse({"data": None, "errors": [{"message": str(error)}]}, 400)
 
     async def download_captured_logs_endpoint(self, request: Request) -> Response:
         """As Dagster's, for keys that are names of logs."""

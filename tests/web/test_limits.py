@@ -7,6 +7,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
+from mlrepro.web import limits
 from mlrepro.web.limits import LARGEST_BODY, MOST_MUTATIONS, BodyLimit, TooMuchError, read_document
 from tests.web.installation import Installation
 
@@ -20,6 +21,13 @@ def doubling(levels: int) -> str:
     )
     last = f"fragment A{levels} on Repository {{name}}"
     return f"{{repositoriesOrError {{... on RepositoryConnection {{nodes {{...A0}}}}}}}} {fragments} {last}"
+
+
+def nested(levels: int) -> str:
+    """A query whose answer has all repositories, and with each again all of them, so often."""
+    opened = "nodes {name location {repositories {name " + "location {repositories {name " * levels
+    closed = "}}" * levels + "}}}"
+    return f"{{repositoriesOrError {{... on RepositoryConnection {{{opened}{closed}}}}}}}"
 
 
 TOO_MUCH = {
@@ -52,6 +60,19 @@ def test_fragments_may_name_themselves_and_nothing_hangs() -> None:
 def test_many_fragments_that_are_named_once_are_fine(shared: Installation) -> None:
     answer = shared.user("vera").post(doubling(3)).json()
     assert "errors" not in answer
+
+
+def test_an_answer_that_grows_without_end_is_broken_off(shared: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_RESOLVED", 200)
+    vera = shared.user("vera")
+    assert "errors" not in vera.post(nested(levels=5)).json()
+    answer = vera.post(nested(levels=80))
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "data": None,
+        "errors": [{"message": "an answer may have 200 fields: ask for less at once"}],
+    }
+    assert vera.post("{version}").json()["data"]["version"]
 
 
 def test_one_request_does_not_fill_the_audit_log(shared: Installation) -> None:
