@@ -136,7 +136,7 @@ class ChannelEntry:
         metrics: Metrics of what is served, as known when it was promoted: ``{"evaluation.auc": 0.83}``.
         proposed: A version that waits for approval, or None.
         proposed_metrics: Its metrics.
-        approvers: Who may approve it; empty for anybody.
+        approvers: Who may approve what is promoted; empty for anybody.
         quarantined: Versions that are not promoted again, by content: ``{"version": 4, "who": …, "when": …}``.
         served: Numbers of all versions that the channel ever served.
         export: Where what is served is written to, or None.

@@ -58,9 +58,12 @@ def promote(
     *,
     gates: Sequence[Mapping[str, Any]] = (),
     metrics: Mapping[str, float] | None = None,
+    approvers: Sequence[str] | None = None,
     export: str | None = AS_BEFORE,
 ) -> ChannelEntry | None:
     """Point a channel to a version. What it serves is kept in the own scope from then on.
+
+    Where a channel names who approves, promoting by hand is approving: nobody else does it.
 
     Args:
         store: Where the channel is.
@@ -69,12 +72,15 @@ def promote(
         mover: Who says so.
         gates: What each gate said.
         metrics: What is known of the version: a later one is compared with it. What is not a number is left out.
+        approvers: Who may approve, as the channel's definition says; empty for anybody. Default: as the channel's
+            history says.
         export: Where what is served is written to, None for nowhere. Default: where it was before.
 
     Returns:
         The new entry; None if the channel serves this content already.
 
     Raises:
+        ChannelError: Somebody else has to approve.
         QuarantinedError: The channel was rolled back from this content.
         BlobMissingError: The version's bytes are gone.
         StoreError: The store failed.
@@ -83,16 +89,18 @@ def promote(
     keep(store, version)
 
     def make(newest: ChannelEntry | None) -> ChannelEntry | None:
+        who = _approving(newest, name, mover, approvers)
         check_quarantine(newest, name, version)
         if newest is not None and pointer.is_same(newest.after):
             # a proposal of what is served is settled
-            return _next(newest, name, "promotion", mover, proposed=None) if newest.proposed else None
+            return _next(newest, name, "promotion", mover, proposed=None, approvers=who) if newest.proposed else None
         return _next(
             newest,
             name,
             "promotion",
             mover,
             after=pointer,
+            approvers=who,
             gates=tuple(gates),
             metrics=_numbers(metrics),
             proposed=None,
@@ -154,7 +162,9 @@ def propose(
     return _append(store, name, make)
 
 
-def approve(store: Store, name: ChannelName, number: int | None, mover: Mover) -> ChannelEntry:
+def approve(
+    store: Store, name: ChannelName, number: int | None, mover: Mover, *, approvers: Sequence[str] | None = None
+) -> ChannelEntry:
     """Promote the version that waits for approval.
 
     Args:
@@ -162,6 +172,7 @@ def approve(store: Store, name: ChannelName, number: int | None, mover: Mover) -
         name: The channel.
         number: Which version the person looked at; None for whichever waits.
         mover: The person.
+        approvers: Who may approve, as the channel's definition says. Default: as its history says.
 
     Raises:
         ChannelError: No version waits, or another one does, or somebody else has to approve.
@@ -174,8 +185,7 @@ def approve(store: Store, name: ChannelName, number: int | None, mover: Mover) -
             raise ChannelError(f"no version of {name} waits for approval")
         if number is not None and newest.proposed.number != number:
             raise ChannelError(f"v{newest.proposed.number} of {name} waits for approval, not v{number}")
-        if newest.approvers and mover.who not in newest.approvers:
-            raise ChannelError(f"{mover.who} may not approve for {name}: {', '.join(newest.approvers)} may")
+        who = _approving(newest, name, mover, approvers)
         version = version_at(store, name, newest.proposed)
         check_quarantine(newest, name, version)
         keep(store, version)
@@ -185,6 +195,7 @@ def approve(store: Store, name: ChannelName, number: int | None, mover: Mover) -
             "promotion",
             mover,
             after=newest.proposed,
+            approvers=who,
             proposed=None,
             gates=_gates_of_proposal(store, newest),
             metrics=newest.proposed_metrics,
@@ -196,9 +207,17 @@ def approve(store: Store, name: ChannelName, number: int | None, mover: Mover) -
 
 
 def roll_back(
-    store: Store, name: ChannelName, mover: Mover, *, to: int | None = None, expected: int | None = None
+    store: Store,
+    name: ChannelName,
+    mover: Mover,
+    *,
+    to: int | None = None,
+    expected: int | None = None,
+    approvers: Sequence[str] | None = None,
 ) -> ChannelEntry:
     """Point a channel back to an earlier version, and quarantine the one that it came from.
+
+    Going back to what was served takes nobody's approval. To a version that never was, it is a promotion.
 
     Args:
         store: Where the channel is.
@@ -207,12 +226,14 @@ def roll_back(
         to: Number of the version. Default: the newest one before the present that the channel has served, that is not
             quarantined, and whose bytes are there.
         expected: Number of the channel's entry that the decision was made on.
+        approvers: Who may approve, as the channel's definition says. Default: as its history says.
 
     Raises:
         NothingToRollBackToError: There is no such version.
         QuarantinedError: The version asked for is quarantined.
         ChannelMovedError: The channel moved since the decision.
-        ChannelError: The channel serves nothing, or the version asked for is the present one or a newer one.
+        ChannelError: The channel serves nothing; or the version asked for is the present one or a newer one, or was
+            never served and somebody else has to approve it.
         BlobMissingError: The bytes of the version asked for are gone.
     """
 
@@ -225,6 +246,8 @@ def roll_back(
                 f" v{newest.after.number} now, by {newest.who}, and stays there"
             )
         target, metrics = _named_target(store, newest, to) if to is not None else _default_target(store, newest)
+        if target.number not in newest.served:
+            _approving(newest, name, mover, approvers)
         quarantined = {
             **newest.quarantined,
             newest.after.content: {
@@ -271,6 +294,23 @@ def _path(newest: ChannelEntry | None, export: str | None) -> str | None:
     if export != AS_BEFORE:
         return export
     return newest.export if newest is not None else None
+
+
+def _approving(
+    newest: ChannelEntry | None, name: ChannelName, mover: Mover, said: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Who may approve for a channel; refuses a mover who is not among them.
+
+    Raises:
+        ChannelError: With who may.
+    """
+    approvers = tuple(said) if said is not None else newest.approvers if newest is not None else ()
+    if approvers and mover.who not in approvers:
+        raise ChannelError(
+            f"{mover.who} may not approve for {name}: {', '.join(approvers)} may, by `mlrepro approve` or"
+            " `mlrepro promote`"
+        )
+    return approvers
 
 
 def check_quarantine(newest: ChannelEntry | None, name: ChannelName, version: Version) -> None:
@@ -378,7 +418,7 @@ def _next(newest: ChannelEntry | None, name: ChannelName, kind: Any, mover: Move
         **changes,
     }
     if facts["proposed"] is None:
-        facts |= {"proposed_metrics": {}, "approvers": ()}
+        facts["proposed_metrics"] = {}
     served = set(newest.served if newest else ()) | ({facts["after"].number} if facts["after"] else set())
     return ChannelEntry(
         name=name,

@@ -152,7 +152,7 @@ def promote_command(
     partition: str | None,
     who: str | None,
 ) -> None:
-    """Point a channel to a version by hand. No gate is asked.
+    """Point a channel to a version by hand. No gate is asked; where it names who approves, it takes one of them.
 
     \b
       mlrepro promote churn_model@v4 --channel production

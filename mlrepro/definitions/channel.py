@@ -11,7 +11,7 @@ from mlrepro.catalog.names import check_channel_name
 from mlrepro.definitions.versioned_assets import VersionedAssetsDefinition
 from mlrepro.errors import AssetDefinitionError, ConditionError
 from mlrepro.execution.promoting import promoting_function
-from mlrepro.io_managers.promotion import CHANNEL, OnFailure, Promotion
+from mlrepro.io_managers.promotion import APPROVERS, CHANNEL, OnFailure, Promotion
 from mlrepro.quality import as_gate
 
 
@@ -66,7 +66,8 @@ def channel(
         on_failure: Whether a gate that fails fails the channel's step (``fail``), or skips it and what depends on it
             (``skip``). The run's other assets are not touched either way.
         approval: Whether a person has to approve a version that passed, by ``mlrepro approve`` or the job ``promote``;
-            names of those who may, or True for anybody. Until then the channel serves what it served.
+            names of those who may, or True for anybody. Until then the channel serves what it served. Where there are
+            names, nobody else promotes by hand either.
         export: A path that what is served is written to whenever the channel moves, whole or not at all. A relative
             one counts from the working directory of the code location.
         io_manager_key: Key of the `InputHashIOManager` whose store the channel is in.
@@ -100,13 +101,14 @@ def channel(
         raise ConditionError(f"channel {name!r}: approval has no name of who may approve: True lets anybody")
     arguments = dict(asset_arguments)
     partitions = arguments.pop("partitions_def", partitions)
+    approvers = [str(each) for each in approval] if not isinstance(approval, bool) else []
     read = dict.fromkeys(each for gate in asked for each in gate.assets if each != key)
     promotion = Promotion(
         fn=_said_by(asked, on_failure),
         gates=asked,
         on_failure=on_failure,
         approval=bool(approval),
-        approvers=tuple(approval) if not isinstance(approval, bool) else (),
+        approvers=tuple(approvers),
         # whoever moves the channel may stand in another folder
         export=None if export is None else str(Path(export).absolute()),
     )
@@ -117,7 +119,11 @@ def channel(
         "description": described + (" Waits for a person's approval." if approval else ""),
         "kinds": {"channel"},
         **arguments,
-        "metadata": {CHANNEL: name, **(arguments.get("metadata") or {})},
+        "metadata": {
+            **(arguments.get("metadata") or {}),
+            CHANNEL: name,
+            **({APPROVERS: approvers} if approvers else {}),
+        },
     }
     with warnings.catch_warnings():
         # said once here that backfill policies are beta: whoever defines a channel can do nothing about it

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from mlrepro.catalog.moving import Mover
-from mlrepro.dagster_internals import StepExecutionContext
+from mlrepro.dagster_internals import StepExecutionContext, repository_of
 from mlrepro.definitions.channel import ChannelDefinition
 from mlrepro.errors import ChannelError, ChannelMovedError, MlreproError
 from mlrepro.execution.cascade import MOVED_TAG, CodeLocation
@@ -181,6 +181,7 @@ def _scene(context: dg.OpExecutionContext, manager: InputHashIOManager, given: M
         if not sensor:
             raise ChannelError("a cascade needs assets in the code location of this job, and it has none")
         context.log.warning("nothing downstream follows: this run has no code location with assets")  # but it goes back
+    repository = repository_of(step_context)
     return Scene(
         store=manager.open_store(context.instance),
         mover=mover,
@@ -189,6 +190,7 @@ def _scene(context: dg.OpExecutionContext, manager: InputHashIOManager, given: M
         location=location,
         tags={"user": mover.who, MOVED_TAG: context.run_id},
         retry_of=frozenset({context.run_id, *(tags[tag] for tag in _EARLIER_RUNS if tag in tags)}),
+        graph=repository.asset_graph if repository else None,
     )
 
 

@@ -1,18 +1,23 @@
 """What a materialization of a channel says: from where to where, who, why, what the gates said, what differs."""
 
 import warnings
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import dagster as dg
 from tabulate import tabulate
 
 from mlrepro.catalog.channels import ChannelEntry, ChannelName
+from mlrepro.catalog.history import Version
 from mlrepro.catalog.names import VersionName
 from mlrepro.comparison import compare
 from mlrepro.errors import CacheWarning, MlreproError
 from mlrepro.io_managers.facts import PREFIX
 from mlrepro.io_managers.pages import link
 from mlrepro.store import Store
+
+REFUSED: Final = "refused"
+"""In an observation of a channel: number of the version that did not pass its gates."""
 
 
 def entry_facts(store: Store, entry: ChannelEntry) -> dict[str, Any]:
@@ -34,20 +39,40 @@ def entry_facts(store: Store, entry: ChannelEntry) -> dict[str, Any]:
         f"{PREFIX}entry": entry.number,
         f"{PREFIX}version": entry.after.number,
         f"{PREFIX}content_hash": entry.after.stored.content_hash,
-        **link(
-            "channel",
-            [
-                ("key", str(ChannelName(entry.name.asset, entry.name.channel))),
-                ("scope", store.scope),
-                ("partition", entry.name.partition),
-            ],
-        ),
+        **_page(store, entry.name),
     }
     if entry.gates:
         facts[f"{PREFIX}gates"] = dg.MetadataValue.md(gates_table(entry.gates))
     if entry.before is not None and not entry.before.is_same(entry.after):
         facts |= _comparison(store, entry)
     return facts
+
+
+def refusal_facts(
+    store: Store, name: ChannelName, version: Version, said: str, gates: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Describe a version that did not pass its gates as metadata of an observation of the channel.
+
+    Args:
+        store: Where the channel is.
+        name: The channel.
+        version: The version.
+        said: What the gates say against it.
+        gates: What each gate said.
+    """
+    return {
+        f"{PREFIX}channel": str(name),
+        f"{PREFIX}{REFUSED}": version.number,
+        f"{PREFIX}said": said,
+        f"{PREFIX}gates": dg.MetadataValue.md(gates_table(gates)),
+        f"{PREFIX}verdicts": dg.MetadataValue.json([dict(gate) for gate in gates]),
+        **_page(store, name),
+    }
+
+
+def _page(store: Store, name: ChannelName) -> dict[str, Any]:
+    key = str(ChannelName(name.asset, name.channel))
+    return link("channel", [("key", key), ("scope", store.scope), ("partition", name.partition)])
 
 
 def gates_table(gates: Any) -> str:

@@ -91,7 +91,7 @@ def promote(
     instance: dg.DagsterInstance | None = None,
     who: str | None = None,
 ) -> Moved:
-    """Point a channel to a version by hand. No gate is asked.
+    """Point a channel to a version by hand. No gate is asked. Where it names who approves, it takes one of them.
 
     Args:
         version: ``asset@v4``, ``asset`` for the newest, or ``asset@staging`` for what another channel serves.
@@ -108,7 +108,7 @@ def promote(
     Raises:
         QuarantinedError: If the channel was rolled back from the version.
         UnknownVersionError: If there is no such version.
-        ChannelError: If the channel serves it already.
+        ChannelError: If the channel serves it already, or names others who may approve.
 
     Example:
         >>> promote("nobody@v1", channel="production", store="memory://promote-example")
@@ -211,13 +211,15 @@ def _scene(
     if cascade and instance is None:
         raise AssetDefinitionError("a cascade is a run, and needs an instance of Dagster: set DAGSTER_HOME")
     mover = Mover(who or launched_by(), reason)
+    location = CodeLocation.of_definitions(definitions) if cascade and definitions is not None else None
     return Scene(
         store=find_store(store, scope=scope),
         mover=mover,
         instance=instance,
         report=instance.report_runless_asset_event if instance else None,
-        location=CodeLocation.of_definitions(definitions) if cascade and definitions is not None else None,
+        location=location,
         tags={"user": mover.who},
+        graph=location.definition.asset_layer.asset_graph if location is not None else None,
     )
 
 

@@ -12,7 +12,7 @@ from mlrepro.catalog.moving import Mover, promote, propose
 from mlrepro.catalog.names import VersionName
 from mlrepro.dagster_internals import StepExecutionContext, StepOutputHandle, current_execution_context, repository_of
 from mlrepro.errors import ChannelError, UnknownVersionError
-from mlrepro.execution.channel_facts import entry_facts, gates_table
+from mlrepro.execution.channel_facts import entry_facts, refusal_facts
 from mlrepro.execution.exporting import export, export_served, is_exported
 from mlrepro.execution.served import candidate_of, channel_of, pointer_of, served, standing
 from mlrepro.execution.step_outputs import StepOutputs
@@ -46,6 +46,21 @@ def promoting_function(promotion: Promotion) -> Callable[[], Iterator[Any]]:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A version that did not pass its gates.
+
+    Attributes:
+        version: The version.
+        said: What the gates say against it, and what is served on.
+        gates: What each gate said.
+    """
+
+    version: Version
+    said: str
+    gates: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class PromotionRun:
     """One decision of one channel.
 
@@ -58,7 +73,7 @@ class PromotionRun:
     promotion: Promotion
 
     def events(self) -> Iterator[Any]:
-        """Yield the materialization of the channel; nothing where a gate failed and that is to skip the step.
+        """Yield the materialization of the channel; where a gate failed, an observation that says so.
 
         Raises:
             dagster.Failure: If a gate failed and that is to fail the step.
@@ -86,11 +101,18 @@ class PromotionRun:
             (output,) = decided.record["outputs"].values()
             version = append_versions(self.step_context, store, key, decided.record)[next(iter(outputs.assets()))]
             yield self._event(outputs, output["data_version"], hit_facts(key, decided, output, version))
+        elif isinstance(decided, Refusal):
+            facts = refusal_facts(store, name, decided.version, decided.said, decided.gates)
+            yield dg.AssetObservation(dg.AssetKey(name.key), partition=name.partition, metadata=facts)
+            if self.promotion.on_failure == "fail":
+                gates = facts[f"{PREFIX}gates"]
+                raise dg.Failure(decided.said, metadata={f"{PREFIX}gates": gates}, allow_retries=False)
+            self.step_context.log.warning(decided.said)
 
     def _decided(
         self, outputs: StepOutputs, store: Store, key: StepKey, name: ChannelName
-    ) -> ChannelEntry | Hit | None:
-        """Ask the gates about the newest version; None if it is not promoted and nothing is served."""
+    ) -> ChannelEntry | Hit | Refusal | None:
+        """Ask the gates about the newest version; None if it waits for approval and nothing is served."""
         version = self._candidate(store, key, name)
         entry = newest_entry(store, name)
         if entry is not None and entry.after is not None:
@@ -108,8 +130,7 @@ class PromotionRun:
         candidate = VersionName(version.asset, version.number)
         stays = f"{name} stays at v{entry.after.number}" if entry and entry.after else f"{name} serves nothing"
         if failed:
-            self._refuse(f"{candidate} is not promoted, {stays}: {'; '.join(failed)}", gates)
-            return None
+            return Refusal(version, f"{candidate} is not promoted, {stays}: {'; '.join(failed)}", gates)
         if _number(newest_entry(store, name)) != _number(entry):
             # what the gates said is about a channel that has moved since
             return self._decided(outputs, store, key, name)
@@ -131,7 +152,7 @@ class PromotionRun:
                 return standing(outputs, store, present, said)
             self.step_context.log.warning(said)
             return None
-        promote(store, name, version, mover, gates=gates, metrics=metrics, export=self.promotion.export)
+        promote(store, name, version, mover, gates=gates, metrics=metrics, approvers=(), export=self.promotion.export)
         moved = newest_entry(store, name)  # where somebody else was faster, what they made it serve
         assert moved is not None and moved.after is not None, "it was promoted just now"  # noqa: PT018
         export_served(store, moved)
@@ -187,13 +208,6 @@ class PromotionRun:
         return own_metrics(version) | {
             key: float(value) for _, verdict in verdicts for key, value in verdict.values.items()
         }
-
-    def _refuse(self, said: str, gates: list[dict[str, Any]]) -> None:
-        if self.promotion.on_failure == "fail":
-            raise dg.Failure(
-                said, metadata={f"{PREFIX}gates": dg.MetadataValue.md(gates_table(gates))}, allow_retries=False
-            )
-        self.step_context.log.warning(said)
 
     def _event(self, outputs: StepOutputs, data_version: str, facts: Mapping[str, Any]) -> Any:
         (name,) = outputs.assets()

@@ -22,7 +22,7 @@ from mlrepro.catalog.moving import Mover
 from mlrepro.catalog.names import VersionName, check_channel_name, parse_version_name
 from mlrepro.catalog.pins import pin, release_pin
 from mlrepro.catalog.reading import unknown_version
-from mlrepro.dagster_internals import DATA_VERSION_TAG
+from mlrepro.dagster_internals import DATA_VERSION_TAG, BaseAssetGraph
 from mlrepro.errors import ChannelError, VersionNameError
 from mlrepro.execution.cascade import CodeLocation, cascade
 from mlrepro.execution.channel_facts import entry_facts
@@ -30,6 +30,7 @@ from mlrepro.execution.exporting import export_served
 from mlrepro.execution.moved import Moved
 from mlrepro.execution.promoting import own_metrics
 from mlrepro.io_managers.facts import PREFIX
+from mlrepro.io_managers.promotion import approvers_in
 from mlrepro.store import Store
 
 _RECENT = 10
@@ -48,6 +49,7 @@ class Scene:
         location: Whose assets stand downstream; None if nobody asked for a cascade.
         tags: Tags of the run of a cascade.
         retry_of: Runs that this one repeats: what they moved is not moved once more.
+        graph: The assets of the code location, which say who may approve; None where only the store tells.
     """
 
     store: Store
@@ -57,6 +59,7 @@ class Scene:
     location: CodeLocation | None
     tags: Mapping[str, str]
     retry_of: frozenset[str] = frozenset()
+    graph: BaseAssetGraph[Any] | None = None
 
     def rollback(
         self, asset: str, channel: str | None, to: int | None, partition: str | None, expected: int | None
@@ -73,7 +76,10 @@ class Scene:
         self._check_downstream(dg.AssetKey(name.key))
         if (done := self._done_before(name, "rollback")) is not None:
             return self._served(done)
-        return self._served(moving.roll_back(self.store, name, self.mover, to=to, expected=expected))
+        approvers = self._approvers(name)
+        return self._served(
+            moving.roll_back(self.store, name, self.mover, to=to, expected=expected, approvers=approvers)
+        )
 
     def promote(self, asset: str, channel: str, partition: str | None) -> Moved:
         """Point a channel to a version that somebody chose."""
@@ -91,7 +97,8 @@ class Scene:
         if (done := self._done_before(name, "promotion")) is not None:
             return self._served(done)
         others = sorted({each.channel for each in channels_of(self.store, name.asset)} - {name.channel})
-        entry = moving.promote(self.store, name, version, self.mover, metrics=own_metrics(version))
+        metrics, approvers = own_metrics(version), self._approvers(name)
+        entry = moving.promote(self.store, name, version, self.mover, metrics=metrics, approvers=approvers)
         if entry is None:
             raise ChannelError(f"{name} serves the content of v{version.number} already")
         moved = self._served(entry)
@@ -106,7 +113,7 @@ class Scene:
         self._check_downstream(dg.AssetKey(name.key))
         if (done := self._done_before(name, "promotion")) is not None:
             return self._served(done)
-        return self._served(moving.approve(self.store, name, number, self.mover))
+        return self._served(moving.approve(self.store, name, number, self.mover, approvers=self._approvers(name)))
 
     def release(self, asset: str, channel: str | None, partition: str | None) -> Moved:
         """Lift a quarantine, or a pin."""
@@ -137,6 +144,11 @@ class Scene:
             name = ChannelName(parsed.asset[:-1], parsed.asset[-1], partition)
             return name if name.asset and newest_entry(self.store, name) is not None else None
         return ChannelName(parsed.asset, check_channel_name(channel or str(parsed.channel)), partition)
+
+    def _approvers(self, name: ChannelName) -> tuple[str, ...] | None:
+        """Who may approve, as the channel's definition says; None where it is not at hand."""
+        key = dg.AssetKey(name.key)
+        return approvers_in(self.graph.get(key).metadata) if self.graph is not None and self.graph.has(key) else None
 
     def _done_before(self, name: ChannelName, kind: str) -> ChannelEntry | None:
         """The channel's newest entry, where this very run, or one that it repeats, has moved it already."""

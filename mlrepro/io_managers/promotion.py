@@ -1,5 +1,6 @@
 """What mlrepro knows of an op that promotes: the step behind a channel's asset."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,6 +8,9 @@ from mlrepro.io_managers.computation import Computation
 
 CHANNEL = "mlrepro/channel"
 """Metadata of a channel's asset: the channel's name."""
+
+APPROVERS = "mlrepro/approvers"
+"""Metadata of a channel's asset: names of those who may approve, where it names some."""
 
 OnFailure = Literal["fail", "skip"]
 
@@ -31,3 +35,17 @@ class Promotion(Computation):
     approval: bool = False
     approvers: tuple[str, ...] = ()
     export: str | None = None
+
+
+def approvers_in(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Who may approve for a channel, by the metadata of its asset; None for an asset that is no channel.
+
+    Example:
+        >>> approvers_in({"mlrepro/channel": "production", "mlrepro/approvers": ["ana"]})
+        ('ana',)
+    """
+    if CHANNEL not in metadata:
+        return None
+    said = metadata.get(APPROVERS)
+    names = getattr(said, "value", said)  # as the author wrote it, or as a code server tells it
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()

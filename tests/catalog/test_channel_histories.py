@@ -87,7 +87,7 @@ def test_a_proposal_waits_and_changes_nothing_that_is_served(store: Store) -> No
     assert propose(store, PRODUCTION, train(store, "b"), ADA) is None
 
     done = approve(store, PRODUCTION, 2, Mover("ben", "looks good"))
-    assert (done.proposed, done.proposed_metrics, done.approvers) == (None, {}, ())
+    assert (done.proposed, done.proposed_metrics, done.approvers) == (None, {}, ("ben",))
     assert (done.who, done.reason, done.metrics, done.gates) == ("ben", "looks good", {"auc": 0.9}, tuple(gates))
     assert moves(store) == [("promotion", None, 1), ("proposal", 1, 1), ("promotion", 1, 2)]
 
@@ -103,6 +103,28 @@ def test_only_who_is_named_approves_and_only_what_waits(store: Store) -> None:
         approve(store, PRODUCTION, 1, ADA)
     approve(store, PRODUCTION, None, ADA)  # the new proposal names nobody
     assert served(store) == 2
+
+
+def test_who_approves_promotes_by_hand_and_nobody_else(store: Store) -> None:
+    first, second = train(store, "a"), train(store, "b")
+    propose(store, PRODUCTION, first, ADA, approvers=["ben"])
+    approve(store, PRODUCTION, None, BEN)
+    with pytest.raises(ChannelError, match=r"ada may not approve for churn_model/production: ben may, by `mlrepro"):
+        promote(store, PRODUCTION, second, ADA)
+    promote(store, PRODUCTION, second, BEN)
+    promote(store, PRODUCTION, train(store, "c"), ADA, approvers=())  # the definition asks nobody any more
+    assert promote(store, PRODUCTION, train(store, "d"), ADA) is not None
+    assert served(store) == 4
+
+
+def test_going_back_to_what_was_served_takes_no_approval(store: Store) -> None:
+    first, _, third = (train(store, value) for value in "abc")
+    promote(store, PRODUCTION, first, BEN, approvers=["ben"])
+    promote(store, PRODUCTION, third, BEN)
+    with pytest.raises(ChannelError, match="ada may not approve"):
+        roll_back(store, PRODUCTION, ADA, to=2)
+    roll_back(store, PRODUCTION, ADA, to=1)
+    assert served(store) == 1
 
 
 def test_what_is_approved_is_written_to_where_its_proposal_said(store: Store) -> None:

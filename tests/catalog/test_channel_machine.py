@@ -98,6 +98,9 @@ class AChannel(RuleBasedStateMachine):
         ]
         return max(candidates, default=None)
 
+    def approves(self, who: str) -> bool:
+        return not self.now.approvers or who in self.now.approvers
+
     def why_not_back_to(self, number: int) -> type[MlreproError] | None:
         present = self.now.serves
         if present is None or number >= present:
@@ -140,9 +143,11 @@ class AChannel(RuleBasedStateMachine):
         def act() -> ChannelEntry | None:
             return promote(self.store, PRODUCTION, version, Mover(who), metrics=metrics)
 
-        settled = replace(self.now, waits=None, auc_of_waiting=None, approvers=frozenset())
+        settled = replace(self.now, waits=None, auc_of_waiting=None)
         if self.is_lost(number):
             self.check_refused(BlobMissingError, act)
+        elif not self.approves(who):
+            self.check_refused(ChannelError, act)
         elif self.is_quarantined(number):
             self.check_refused(QuarantinedError, act)
         elif not self.same(number, self.now.serves):
@@ -182,7 +187,7 @@ class AChannel(RuleBasedStateMachine):
             return approve(self.store, PRODUCTION, number, Mover(who))
 
         waits = self.now.waits
-        if waits is None or number not in (None, waits) or (self.now.approvers and who not in self.now.approvers):
+        if waits is None or number not in (None, waits) or not self.approves(who):
             self.check_refused(ChannelError, act)
         elif self.is_quarantined(waits):
             self.check_refused(QuarantinedError, act)
@@ -190,7 +195,7 @@ class AChannel(RuleBasedStateMachine):
             self.check_refused(BlobMissingError, act)
         else:
             after = replace(self.now, serves=waits, waits=None, auc=self.now.auc_of_waiting, auc_of_waiting=None)
-            self.moved_to(act(), replace(after, approvers=frozenset()))
+            self.moved_to(act(), after)
 
     @rule()
     @precondition(lambda self: self.now.serves is not None)
@@ -221,6 +226,8 @@ class AChannel(RuleBasedStateMachine):
             self.check_refused(error, act)
         elif to is None and self.default_target() is None:
             self.check_refused(NothingToRollBackToError, act)
+        elif to is not None and to not in dict(self.now.served) and not self.approves(who):
+            self.check_refused(ChannelError, act)
         else:
             target = self.default_target() if to is None else to
             known = [auc for number, auc in self.now.served if number == target]

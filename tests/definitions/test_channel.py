@@ -95,6 +95,34 @@ def test_a_gate_may_skip_the_promotion_instead(lab: Lab) -> None:
     assert served(lab) == 0.5
 
 
+@pytest.mark.parametrize("on_failure", ["fail", "skip"])
+def test_a_version_that_is_passed_over_is_observed_at_the_channel(lab: Lab, on_failure: Any) -> None:
+    gates = [Metric("evaluation", "auc") >= 0.3, Metric("slope", "value") < 9]
+    production = channel("production", slope, gates=gates, on_failure=on_failure)
+    train(lab, production, 0.5)
+    key = dg.AssetKey(["slope", "production"])
+    assert not lab.instance.fetch_observations(key, limit=9).records
+    done = train(lab, production, 0.1)
+
+    (record,) = lab.instance.fetch_observations(key, limit=9).records
+    observation = record.event_log_entry.asset_observation
+    assert observation is not None
+    assert record.run_id == done.result.run_id
+    facts = {name: value.value for name, value in observation.metadata.items()}
+    assert facts["mlrepro/refused"] == 2
+    assert facts["mlrepro/said"].startswith("slope@v2 is not promoted, slope/production stays at v1: evaluation.auc is")
+    assert [(each["gate"], each["passed"]) for each in facts["mlrepro/verdicts"]] == [
+        ("evaluation.auc >= 0.3", False),
+        ("slope.value < 9", True),
+    ]
+    assert "| evaluation.auc >= 0.3 | NO " in facts["mlrepro/gates"]
+
+    # what stands downstream goes by what is served, not by what was looked at
+    again = lab.run(slope, evaluation, production, predictions, select=["predictions"])
+    assert again.value("predictions") == [0.5, 1.0]
+    assert again.cache["predictions"] == "hit"
+
+
 def test_a_metric_that_is_not_a_number_is_never_good(lab: Lab) -> None:
     for gate in (Metric("evaluation", "auc") >= 0.3, Metric("evaluation", "auc") <= 0.3):
         done = train(lab, channel("production", slope, gates=[gate]), 11.0)
@@ -204,6 +232,28 @@ def test_a_person_has_to_approve(lab: Lab) -> None:
     assert newest is not None
     assert (newest.who, newest.reason, newest.proposed) == ("ben", "looks good", None)
     assert served(lab) == 0.6
+
+
+def test_by_hand_promotes_who_may_approve(lab: Lab) -> None:
+    production = channel("production", slope, approval=["ana", "ben"])
+    train(lab, production, 0.5)
+    by_hand = {"channel": "production", "store": lab.store(), "instance": lab.instance}
+    refused = r"^eve may not approve for slope/production: ana, ben may, by `mlrepro approve` or `mlrepro promote`$"
+    with pytest.raises(ChannelError, match=refused):
+        promote("slope@v1", who="eve", **by_hand)
+    assert served(lab) is None
+    promote("slope@v1", who="ana", **by_hand)
+    assert served(lab) == 0.5
+
+    for value in (0.6, 0.7):
+        train(lab, production, value)
+    with pytest.raises(ChannelError, match=refused):
+        promote("slope@v3", who="eve", **by_hand)
+    promote("slope@v3", who="ben", **by_hand)
+    with pytest.raises(ChannelError, match=refused):  # v2 was never served, so going back to it promotes it
+        rollback("slope", to=2, who="eve", **by_hand)
+    rollback("slope", to=1, who="eve", reason="anybody may take it back to what was approved", **by_hand)
+    assert served(lab) == 0.5
 
 
 def test_promoted_by_hand_whatever_the_gates_say(lab: Lab) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from mlrepro import ReproStore, channel, channel_jobs, load, ml_asset, ml_definitions
 from mlrepro.catalog.channels import ChannelName, newest_entry
@@ -200,3 +201,55 @@ def test_an_asset_that_is_called_like_one_of_them_is_left() -> None:
     repository.load_all_definitions()
     assert {"rollback", "promote"} <= set(repository.job_names)
     assert dg.AssetKey("release") in repository.asset_graph.get_all_asset_keys()
+
+
+TEAM = """
+from dagster import in_process_executor
+from mlrepro import ReproStore, channel, ml_asset, ml_definitions
+
+@ml_asset
+def slope() -> float:
+    return 0.5
+
+production = channel("production", slope, approval={approval!r})
+defs = ml_definitions(
+    assets=[slope, production], store=ReproStore(url={url!r}), executor=in_process_executor
+)
+"""
+
+
+def launch_in_a_code_location(lab: Lab, job: str, user: str, approval: Any, **config: Any) -> dg.JobExecutionResult:
+    """Run a job as a run worker does: it knows the code location's other definitions."""
+    lab.module(TEAM.format(approval=approval, url=lab.url), "team_with_approval")
+    found = ReconstructableRepository.for_module("team_with_approval", "defs").get_reconstructable_job(job)
+    run_config = {"ops": {job: {"config": config}}} if config else None
+    return dg.execute_job(found, lab.instance, run_config=run_config, tags={"user": user})
+
+
+@pytest.mark.parametrize(
+    ("first", "now", "user", "moves"),
+    [
+        (["ana"], ["ana"], "eve", False),
+        (["ana"], ["ben"], "ana", False),
+        (["ana"], ["ben"], "ben", True),
+        (["ana"], True, "eve", True),
+        (["ana"], False, "eve", True),
+        (True, ["ben"], "eve", False),
+    ],
+)
+@pytest.mark.parametrize("approve", [False, True])
+def test_who_promotes_by_hand_is_told_by_the_definition(
+    lab: Lab, first: Any, now: Any, user: str, moves: bool, approve: bool
+) -> None:
+    with launch_in_a_code_location(lab, "__ASSET_JOB", "mia", first) as trained:
+        assert trained.success
+    asked = {"channel": "slope/production", "version": "v1", "approve": approve}
+    with launch_in_a_code_location(lab, "promote", user, now, **asked) as done:
+        assert done.success is moves
+        entry = newest_entry(lab.store(), ChannelName(("slope",), "production"))
+        assert entry is not None
+        assert entry.kind == ("promotion" if moves else "proposal")
+        if not moves:
+            (event,) = [each for each in done.all_events if each.is_step_failure]
+            said = str(event.step_failure_data.error.message)
+            assert f"{user} may not approve for slope/production: {now[0]} may, by `mlrepro approve`" in said

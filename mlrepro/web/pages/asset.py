@@ -21,6 +21,7 @@ from mlrepro.web.pages.history import History, partitions_of, read_history
 from mlrepro.web.pages.known import Known
 from mlrepro.web.pages.page import Built, Query, Told
 from mlrepro.web.pages.preview import Preview, preview_of
+from mlrepro.web.pages.refusals import Refusal, refusals_of
 from mlrepro.web.pages.rights import Rights, rights_of
 
 ROWS: Final = 25
@@ -64,6 +65,7 @@ class ChannelRow(BaseModel):
     channel: str
     version: int | None
     since: dt.datetime | None
+    passed_over: Refusal | None = Field(description="The version that did not pass its gates since it moved last.")
     page: str
 
 
@@ -131,6 +133,7 @@ def asset(asked: Asked, query: AssetQuery) -> Built:
     found = asked.found(key, known, store, partition)
     pin = pins(store).get((key, partition))
     shown = past.versions[:ROWS]
+    channels = [channel_row(asked, name, entries, store.scope) for name, entries in past.entries.items()]
     rows = version_rows(asked, found.name, store, past, shown)
     newest = past.versions[0] if past.versions else None
     answer = Asset(
@@ -143,7 +146,7 @@ def asset(asked: Asked, query: AssetQuery) -> Built:
             for version, metrics in zip(past.versions[::-1], past.metrics[::-1], strict=True)
         ],
         moves=[Moved(**vars(move)) for move in past.moves],
-        channels=[channel_row(asked, name, entries, store.scope) for name, entries in past.entries.items()],
+        channels=channels,
         pinned=str(pin) if pin else None,
         pinned_at=pin.pointer.number if pin else None,
         rights=rights_of(asked, known),
@@ -237,11 +240,13 @@ def channel_row(asked: Asked, name: ChannelName, entries: Sequence[ChannelEntry]
     """Say what a channel serves, from its entries, newest first."""
     newest = entries[0] if entries else None
     began = next((entry for entry in entries if entry.kind in {"promotion", "rollback"}), None)
+    refused = next(iter(refusals_of(asked, name)), None)
     serves = newest is not None and newest.after is not None
     return ChannelRow(
         channel=name.channel,
         version=newest.after.number if newest and newest.after else None,
         since=began.when if began and serves else None,
+        passed_over=refused if refused and refused.is_after(newest) else None,
         page=asked.channel_page(str(ChannelName(name.asset, name.channel)), scope, name.partition),
     )
 

@@ -20,7 +20,8 @@ from mlrepro.web.pages.downstream import Downstream, downstream_of
 from mlrepro.web.pages.history import newest_versions, read_history
 from mlrepro.web.pages.known import Known
 from mlrepro.web.pages.page import Built, Query
-from mlrepro.web.pages.rights import Rights, rights_of
+from mlrepro.web.pages.refusals import Gate, Refusal, refusals_of
+from mlrepro.web.pages.rights import Rights, approvers_of, may_approve, rights_of
 
 _MOST_ENTRIES: Final = 200
 _MOST_CHOICES: Final = 30
@@ -43,19 +44,11 @@ class Pointed(BaseModel):
     metrics: dict[str, Number]
 
 
-class Gate(BaseModel):
-    """What a gate said."""
-
-    gate: str
-    passed: bool
-    said: str
-
-
 class Entry(BaseModel):
-    """One entry of a channel's history."""
+    """One entry of a channel's history, or a version that it passed over."""
 
-    number: int
-    kind: str
+    number: int | None = Field(description="None for a version that did not pass its gates: the channel did not move.")
+    kind: str = Field(description="promotion, rollback, proposal, release; gate for a version that was passed over.")
     before: int | None
     after: int | None
     when: dt.datetime
@@ -95,9 +88,10 @@ class Channel(BaseModel):
     by: str | None
     waiting: Pointed | None
     approvers: list[str]
-    may_approve: bool = Field(description="Whether the user is one of those who may approve what waits.")
+    may_approve: bool = Field(description="Whether the user is one of those who may approve, and promote by hand.")
+    passed_over: Refusal | None = Field(description="The version that did not pass its gates since it moved last.")
     gates: list[Gate] = Field(description="What the gates said last.")
-    gates_at: int | None
+    gates_of: int | None = Field(description="Of which version.")
     quarantine: list[Quarantined]
     history: list[Entry]
     candidates: list[int] = Field(description="Newest versions that could be promoted.")
@@ -119,12 +113,20 @@ def channel(asked: Asked, query: ChannelQuery) -> Built:
         raise NotHereError(f"there is no channel {query.key} here")
     newest = entries[0] if entries else None
     began = next((entry for entry in entries if entry.kind in {"promotion", "rollback"}), None)
-    judged = next((entry for entry in entries if entry.gates), None)
+    refused = refusals_of(asked, name, _MOST_ENTRIES)
+    passed_over = refused[0] if refused and refused[0].is_after(newest) else None
     model = asked.assets.get(AssetKey(list(name.asset)))
     pointed = _Pointing(asked, name, store)
     earlier = _earlier(store, name, newest)
     back = query.to if query.to in earlier else next(iter(earlier), None)
     rights = rights_of(asked, known)
+    approvers = approvers_of(known, newest)
+    history = sorted(
+        [*(_entry(asked, entry) for entry in entries), *(_passed_over(each) for each in refused)],
+        key=lambda each: each.when,
+        reverse=True,
+    )
+    judged = next((entry for entry in history if entry.gates), None)
     answer = Channel(
         asset=asked.found(name.key, known, store, name.partition),
         model=asked.found(name.asset, model, store, name.partition),
@@ -134,12 +136,13 @@ def channel(asked: Asked, query: ChannelQuery) -> Built:
         since=began.when if began and newest and newest.after else None,
         by=began.who if began and newest and newest.after else None,
         waiting=pointed(newest.proposed, newest.proposed_metrics) if newest and newest.proposed else None,
-        approvers=list(newest.approvers) if newest else [],
-        may_approve=rights.may and newest is not None and (not newest.approvers or asked.user in newest.approvers),
-        gates=_gates(judged),
-        gates_at=judged.number if judged else None,
+        approvers=list(approvers),
+        may_approve=rights.may and may_approve(asked.user, approvers),
+        passed_over=passed_over,
+        gates=judged.gates if judged else [],
+        gates_of=judged.after if judged else None,
         quarantine=_quarantine(newest),
-        history=[_entry(asked, entry) for entry in entries],
+        history=history,
         candidates=_candidates(store, name, newest),
         earlier=earlier,
         back=_back(asked, known, store, name, newest, back),
@@ -192,13 +195,6 @@ class _Pointing:
         )
 
 
-def _gates(entry: ChannelEntry | None) -> list[Gate]:
-    return [
-        Gate(gate=str(gate.get("gate")), passed=bool(gate.get("passed")), said=str(gate.get("said")))
-        for gate in (entry.gates if entry else ())
-    ]
-
-
 def _quarantine(newest: ChannelEntry | None) -> list[Quarantined]:
     held = newest.quarantined.values() if newest else ()
     return [
@@ -224,7 +220,22 @@ def _entry(asked: Asked, entry: ChannelEntry) -> Entry:
         reason=entry.reason,
         sensor=entry.sensor,
         run_page=asked.run_page(entry.run_id) if isinstance(entry.run_id, str) else None,
-        gates=_gates(entry),
+        gates=[Gate.of(gate) for gate in entry.gates],
+    )
+
+
+def _passed_over(refusal: Refusal) -> Entry:
+    return Entry(
+        number=None,
+        kind="gate",
+        before=None,
+        after=refusal.version,
+        when=refusal.when,
+        who="",
+        reason=refusal.said,
+        sensor=None,
+        run_page=refusal.run_page,
+        gates=refusal.gates,
     )
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from dagster import AssetKey
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
 
-from mlrepro.io_managers.promotion import CHANNEL
+from mlrepro.io_managers.promotion import CHANNEL, approvers_in
 from mlrepro.tenancy.permissions import IdentifiedRequestContext
 
 
@@ -24,6 +24,7 @@ class Known:
         is_channel: Whether it is a channel, so that it has no versions of its own.
         partitioned: Whether it has partitions.
         description: What its author says of it.
+        approvers: Of a channel, who may approve; empty for anybody.
         parents: Keys of the assets that it depends on.
         children: Keys of the assets that depend on it.
     """
@@ -35,6 +36,7 @@ class Known:
     is_channel: bool
     partitioned: bool
     description: str
+    approvers: tuple[str, ...] | None
     parents: tuple[AssetKey, ...]
     children: tuple[AssetKey, ...]
 
@@ -126,6 +128,7 @@ def _assets(graph: RemoteWorkspaceAssetGraph) -> Iterator[Known]:
             is_channel=CHANNEL in (snap.metadata or {}),
             partitioned=snap.partitions is not None,
             description=snap.description or "",
+            approvers=approvers_in(snap.metadata or {}),
             parents=tuple(sorted(node.parent_keys)),
             children=tuple(sorted(node.child_keys)),
         )

@@ -14,6 +14,7 @@ from mlrepro.web.pages.asked import Asked
 from mlrepro.web.pages.channel import channel_of
 from mlrepro.web.pages.known import Known
 from mlrepro.web.pages.launching import Launches, launch_job
+from mlrepro.web.pages.rights import approvers_of, may_approve
 
 Verb = Literal["promote", "rollback", "release"]
 
@@ -63,12 +64,13 @@ def move(asked: Asked, server: Launches, request: Request, verb: Verb, sent: Mov
     """
     store, found, name = channel_of(asked, sent.key, sent.scope, sent.partition)
     known = _movable(asked, found, sent)
-    if sent.approve is not None:
-        newest = newest_entry(store, name)
-        if newest is None or newest.proposed is None or newest.proposed.number != sent.approve:
-            raise FormError(f"v{sent.approve} waits for approval no more: load the page again")
-        if newest.approvers and asked.user not in newest.approvers:
-            raise NotAllowedError(f"v{sent.approve} waits for approval of {', '.join(newest.approvers)}")
+    newest = newest_entry(store, name)
+    waiting = newest.proposed.number if newest and newest.proposed else None
+    if sent.approve is not None and sent.approve != waiting:
+        raise FormError(f"v{sent.approve} waits for approval no more: load the page again")
+    approvers = approvers_of(known, newest)
+    if verb == "promote" and not may_approve(asked.user, approvers):
+        raise NotAllowedError(f"you may not approve for {sent.key}: {', '.join(approvers)} may")
     return _launch(asked, server, request, known, verb, sent, _form(verb, sent))
 
 

@@ -3,9 +3,9 @@
 import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from dagster import AssetKey, DagsterEventType, DagsterRunStatus, RunsFilter
+from dagster import AssetKey
 from dagster._core.storage.event_log.base import AssetRecord
 from pydantic import BaseModel, Field
 
@@ -19,17 +19,15 @@ from mlrepro.store import Store
 from mlrepro.web.pages.asked import Asked, Found
 from mlrepro.web.pages.history import newest_versions
 from mlrepro.web.pages.known import Known
+from mlrepro.web.pages.last_problem import Problem, Problems
 from mlrepro.web.pages.page import Built, Query, Told
 from mlrepro.web.pages.sparkline import Sparkline, sparkline
 from mlrepro.web.pages.tally import WEEK
-from mlrepro.web.pages.texts import moment
 
 ROWS: Final = 50
 _SPARKS: Final = 16
 _BACK: Final = 50
 """Entries that are looked back for when a channel began to serve what it serves."""
-
-_MOST_FAILURES: Final = 10
 
 
 class OverviewQuery(Query):
@@ -63,15 +61,6 @@ class Served(BaseModel):
     rolled_back: bool
     page: str
     version_page: str | None
-
-
-class Problem(BaseModel):
-    """The last thing that went wrong."""
-
-    kind: str = Field(description="rollback, gate, run or nondeterministic.")
-    text: str
-    when: dt.datetime | None
-    page: str
 
 
 class Row(BaseModel):
@@ -162,7 +151,7 @@ class _Reader:
         self._records: Mapping[AssetKey, AssetRecord] = {
             record.asset_entry.asset_key: record for record in asked.instance.get_asset_records(keys)
         }
-        self._failed = _failed_runs(asked, self._records)
+        self._problems = Problems(asked, self._records)
 
     def row(self, known: Known) -> tuple[Row, Sparkline | None]:
         """One row, and the line of its metric."""
@@ -201,7 +190,7 @@ class _Reader:
                 page=asked.version_page(known.name, newest.number, store.scope, partition),
             ),
             channels=[served for _, served, _ in channels],
-            problem=self._problem(known, newest, [entry for _, _, entry in channels], found),
+            problem=self._problems.last(known, newest, [(name, entry) for name, _, entry in channels], found),
             hit_rate=saved.hit_rate,
             steps=saved.steps,
         )
@@ -214,36 +203,6 @@ class _Reader:
         event = last.dagster_event if last else None
         return event.partition if event else None
 
-    def _problem(
-        self, known: Known, newest: Any, entries: Sequence[ChannelEntry | None], found: Found
-    ) -> Problem | None:
-        asked = self._asked
-        problems: list[Problem] = []
-        for entry in entries:
-            if entry is not None and entry.kind == "rollback":
-                told = f"{entry.name.channel} rolled back to v{entry.after.number if entry.after else '?'}"
-                reason = f": {entry.reason}" if entry.reason else ""
-                page = asked.channel_page(str(ChannelName(*_place(entry.name))), found.scope, entry.name.partition)
-                problems.append(Problem(kind="rollback", text=told + reason, when=entry.when, page=page))
-        for each in (known, *asked.assets.channels_of(known)):
-            record = self._records.get(each.key)
-            run_id = record.asset_entry.last_run_id if record else None
-            if run_id in self._failed:
-                when, told = self._failed[run_id].get(each.key, (None, ""))
-                kind = "gate" if each.is_channel else "run"
-                if told:
-                    problems.append(Problem(kind=kind, text=told, when=when, page=asked.run_page(run_id)))
-        if newest is not None and newest.body.get("nondeterministic"):
-            page = asked.version_page(known.name, newest.number, found.scope, found.partition)
-            told = f"v{newest.number} came out otherwise than before, from the same code and inputs"
-            when = moment(newest.body.get("created"))
-            problems.append(Problem(kind="nondeterministic", text=told, when=when, page=page))
-        return max(problems, key=lambda problem: problem.when.timestamp() if problem.when else 0.0, default=None)
-
-
-def _place(name: ChannelName) -> tuple[tuple[str, ...], str]:
-    return name.asset, name.channel
-
 
 def _served(asked: Asked, store: Store, name: ChannelName) -> tuple[Served, ChannelEntry | None]:
     entries = itertools.islice(entries_of(store, name), _BACK)
@@ -253,7 +212,7 @@ def _served(asked: Asked, store: Store, name: ChannelName) -> tuple[Served, Chan
         if began is None or began.kind in {"promotion", "rollback"}:
             break
         began = entry
-    key = str(ChannelName(*_place(name)))
+    key = str(ChannelName(name.asset, name.channel))
     after = newest.after if newest else None
     served = Served(
         channel=name.channel,
@@ -268,37 +227,3 @@ def _served(asked: Asked, store: Store, name: ChannelName) -> tuple[Served, Chan
         else None,
     )
     return served, newest
-
-
-def _failed_runs(
-    asked: Asked, records: Mapping[AssetKey, AssetRecord]
-) -> dict[str, dict[AssetKey, tuple[dt.datetime | None, str]]]:
-    """Of the assets whose last run failed: when, and why that asset's step did."""
-    last = {record.asset_entry.last_run_id for record in records.values()}
-    run_ids = [run_id for run_id in last if run_id is not None]
-    if not run_ids:
-        return {}
-    failed = asked.instance.get_runs(
-        RunsFilter(run_ids=run_ids, statuses=[DagsterRunStatus.FAILURE]), limit=_MOST_FAILURES
-    )
-    found: dict[str, dict[AssetKey, tuple[dt.datetime | None, str]]] = {}
-    for run in failed:
-        steps = {
-            entry.step_key: (entry.timestamp, _said(entry.dagster_event))
-            for entry in asked.instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
-        }
-        by_asset: dict[AssetKey, tuple[dt.datetime | None, str]] = {}
-        for key in run.asset_selection or records:
-            step = steps.get("__".join(key.path))
-            if step is not None:
-                by_asset[key] = (dt.datetime.fromtimestamp(step[0], dt.UTC), step[1])
-        found[run.run_id] = by_asset
-    return found
-
-
-def _said(event: Any) -> str:
-    data = event.step_failure_data
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return str(data.user_failure_data.description)[:500]
-    error = data.error.cause or data.error if data.error else None
-    return str(error.message).strip()[:500] if error else "the step failed"

@@ -1,9 +1,11 @@
-"""Whether a user may launch what moves a channel or releases a pin."""
+"""Whether a user may launch what moves a channel or releases a pin, and whether they may approve."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic import BaseModel
 
+from mlrepro.catalog.channels import ChannelEntry
 from mlrepro.tenancy.members import Role
 from mlrepro.web.pages.asked import Asked
 from mlrepro.web.pages.known import Known
@@ -28,3 +30,20 @@ def rights_of(asked: Asked, known: Known | None) -> Rights:
     tenant = asked.owners.get(known.location)
     where = f"team {tenant}" if tenant else f"code location {known.location}, which is no team's"
     return Rights(may=False, why_not=f"moving it takes the role launcher in {where}, and {yours}")
+
+
+def approvers_of(known: Known | None, newest: ChannelEntry | None) -> tuple[str, ...]:
+    """Who may approve for a channel; empty for anybody. Its definition says it, else its history.
+
+    Args:
+        known: The channel, None where nothing defines it.
+        newest: Its newest entry.
+    """
+    if known is not None and known.approvers is not None:
+        return known.approvers
+    return newest.approvers if newest is not None else ()
+
+
+def may_approve(user: str, approvers: Sequence[str]) -> bool:
+    """Whether a user may approve, and promote by hand. The job decides when it runs; this is for the form."""
+    return not approvers or user in approvers

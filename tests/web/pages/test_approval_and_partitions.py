@@ -163,14 +163,47 @@ def test_what_was_approved_is_what_the_user_looked_at(regions: Shop) -> None:
     assert (late.status_code, "v1 waits for approval no more" in late.text) == (400, True)
 
 
-def test_who_may_launch_and_not_approve_gets_no_further_with_a_form_of_their_own(regions: Shop) -> None:
+@pytest.mark.parametrize("fields", [{"approve": "1"}, {"version": "1"}, {"version": "1", "approve": "1"}])
+def test_who_may_launch_and_not_approve_promotes_nothing(regions: Shop, fields: dict[str, str]) -> None:
     path = address("channel", KEY, WEST)
-    action, fields = form(regions, path, "Promote by hand", "lars")
-    answer = regions.user("lars").request("POST", action, data={**fields, "approve": "1"})
+    page = regions.page(path, "lars")
+    assert not page.xpath(".//form[contains(@action, 'promote')]")
+    token = regions.page("/plan?selection=calendar", "lars").find(".//input[@name='token']").get("value")
+    sent = {"token": token, "key": KEY, "scope": "delay", "partition": WEST, **fields}
+    answer = regions.user("lars").request("POST", "/mlrepro/channel/promote", data=sent)
 
     assert answer.status_code == 403
-    assert "eve, ada" in answer.text
+    assert "you may not approve for regional_model/production: eve, ada may" in answer.text
     assert run_what_waits(regions) == []
+
+
+def test_launching_the_job_past_the_page_promotes_nothing_either(regions: Shop) -> None:
+    config = {"channel": KEY, "version": "v1", "partition": WEST}
+    with DagsterInstance.from_config(str(regions.folder)) as instance:
+        done = regional.defs.resolve_job_def("promote").execute_in_process(
+            run_config={"ops": {"promote": {"config": config}}},
+            tags={"dagster/user": "lars"},
+            instance=instance,
+            raise_on_error=False,
+        )
+    assert not done.success
+    answer = regions.json(f"/run?id={done.run_id}")["run"]
+    assert answer["error"].startswith("lars may not approve for regional_model/production (partition")
+    assert serves(regions, WEST) is None
+
+
+def test_promoting_by_hand_is_an_approval(regions: Shop) -> None:
+    with DagsterInstance.from_config(str(regions.folder)) as instance:
+        assert regional.train(instance, NORTH, 0.8).success
+    path = address("channel", KEY, NORTH)
+    assert "It is your approval" in regions.page(path, "ada").text_content()
+    assert click(regions, path, "Promote by hand", "ada", version="1", reason="the old one").status_code == 303
+    assert run_what_waits(regions) == [True]
+    answer = regions.json(path, "lars")
+    assert (answer["served"]["number"], answer["waiting"], answer["by"]) == (1, None, "ada")
+    page = regions.page(path, "lars")
+    assert "What is promoted takes approval of eve, ada" in page.text_content()
+    assert not page.xpath(".//form[contains(@action, 'promote')]")
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,14 @@ def test_what_it_serves_its_history_and_its_quarantine_are_shown(shared: Shop) -
     assert answer["served"]["number"] == 1
     assert answer["by"] == "ana"
     assert [(entry["kind"], entry["before"], entry["after"]) for entry in answer["history"]] == [
+        ("gate", None, 3),
         ("rollback", 2, 1),
         ("promotion", 1, 2),
         ("promotion", None, 1),
     ]
-    assert answer["history"][0]["reason"] == "too <b>steep</b>"
+    assert answer["history"][1]["reason"] == "too <b>steep</b>"
     assert [(each["version"], each["who"]) for each in answer["quarantine"]] == [(2, "ana")]
-    assert [(gate["gate"], gate["passed"]) for gate in answer["gates"]] == [("delay_evaluation.error < 0.95", True)]
+    assert [(gate["gate"], gate["passed"]) for gate in answer["gates"]] == [("delay_evaluation.error < 0.95", False)]
     assert answer["candidates"] == [3]
 
 
