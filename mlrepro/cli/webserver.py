@@ -33,7 +33,11 @@ _LEVELS = click.Choice(["critical", "error", "warning", "info", "debug", "trace"
 )
 @click.option("--host", "-h", default="127.0.0.1", show_default=True, help="Host to run the server on.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), default=3000, show_default=True, help="Port.")
-@click.option("--path-prefix", "-l", default="", help="What all paths begin with, such as /dagster.")
+@click.option(
+    "--path-prefix",
+    "-l",
+    help="What all paths begin with, such as /ml. Default: instance.path_prefix of tenants.yaml, else nothing.",
+)
 @click.option(
     "--auth",
     type=click.Choice(["identity", "none"]),
@@ -59,7 +63,7 @@ def webserver_command(
     workspaces: tuple[Path, ...],
     host: str,
     port: int,
-    path_prefix: str,
+    path_prefix: str | None,
     auth: str,
     user: str | None,
     audit: Path | None,

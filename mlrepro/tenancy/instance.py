@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from mlrepro.tenancy.fields import Count, Image, Label, Part, Port, Scope, Subdomain
 
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{0,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*")
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
@@ -28,6 +29,12 @@ def _cidr(text: str) -> str:
 def _host(text: str) -> str:
     if not _HOST.fullmatch(text):
         raise ValueError(f"{text!r} is no host: write a name or an address, without scheme and port")
+    return text
+
+
+def _prefix(text: str) -> str:
+    if text and (not _PREFIX.fullmatch(text) or any(part in {".", ".."} for part in text.split("/"))):
+        raise ValueError(f"{text!r} is no path: write it like /ml, with a slash before it and none after it")
     return text
 
 
@@ -99,6 +106,7 @@ class Instance(Part):
         image: What the code servers of modules, webserver and daemon run. Images of locations come before it.
         max_concurrent_runs: Of all tenants together.
         shared_scopes: Scopes that belong to no tenant.
+        path_prefix: What all paths of the webserver begin with, where it has not an address of its own.
         postgres: Dagster's database.
         bucket: Where results and logs are.
         cluster: The Kubernetes API.
@@ -110,6 +118,9 @@ class Instance(Part):
     image: Image | None = Field(default=None, description="What code servers of modules, webserver and daemon run.")
     max_concurrent_runs: Count = Field(default=25, description="Runs at once, of all tenants together.")
     shared_scopes: list[Scope] = Field(default=["shared"], description="Scopes that belong to no tenant.")
+    path_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
+        default="", description="What all paths of the webserver begin with, such as /ml."
+    )
     postgres: Postgres = Field(description="Dagster's database.")
     bucket: Bucket = Field(description="Where results and logs are.")
     cluster: Cluster = Field(default=Cluster(), description="The Kubernetes API.")

@@ -33,7 +33,7 @@ class Start:
         workspaces: ``workspace.yaml``.
         host: Where to listen.
         port: Where to listen.
-        path_prefix: What all paths begin with.
+        path_prefix: What all paths begin with. Default: ``instance.path_prefix`` of ``tenants.yaml``.
         user: Who everybody is; None where ``identity:`` says how users are known.
         audit: The audit log.
         log_level: Of the web server.
@@ -46,7 +46,7 @@ class Start:
     workspaces: Sequence[Path]
     host: str
     port: int
-    path_prefix: str
+    path_prefix: str | None
     user: str | None
     audit: Path | None
     log_level: str
@@ -64,11 +64,11 @@ def start(given: Start) -> None:
         MlreproError: Something is missing or does not fit together; the message names it.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    prefix = given.path_prefix
-    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-        raise WebserverError(f"the path prefix {prefix!r} must begin with a slash, and not end with one")
     tenants = TenantsFile(given.tenants_file or _tenants_file())
     told = tenants.tenants
+    prefix = told.instance.path_prefix if given.path_prefix is None else given.path_prefix
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise WebserverError(f"the path prefix {prefix!r} must begin with a slash, and not end with one")
     if given.user is None and told.identity is None:
         raise WebserverError(
             f"{tenants.path} has no section identity, so nobody could be known: write one, or use --auth none --user"
@@ -91,17 +91,17 @@ def start(given: Start) -> None:
     )
     with listen(given.host, given.port) as listening, application(settings) as (app, audit):
         address, port = listening.getsockname()[:2]
-        whole = Witness(_gated(app, tenants, given), audit=audit)
+        whole = Witness(_gated(app, tenants, given.user, prefix), audit=audit)
         shown = f"[{address}]" if ":" in address else address
         click.echo(f"Serving at http://{shown}:{port}{prefix}/ (audit log: {audit.path})", err=True)
         serve(whole, listening, log_level=given.log_level)
 
 
-def _gated(app: ASGIApp, tenants: TenantsFile, given: Start) -> ASGIApp:
-    if given.user is None:
-        return gate(app, tenants, path_prefix=given.path_prefix)
-    everybody = LocalAuthenticator(NoneSettings(user=given.user))
-    return Gate(app, tenants=tenants, authenticators=[everybody], path_prefix=given.path_prefix)
+def _gated(app: ASGIApp, tenants: TenantsFile, user: str | None, prefix: str) -> ASGIApp:
+    if user is None:
+        return gate(app, tenants, path_prefix=prefix)
+    everybody = LocalAuthenticator(NoneSettings(user=user))
+    return Gate(app, tenants=tenants, authenticators=[everybody], path_prefix=prefix)
 
 
 def _none(user: str) -> IdentitySettings:

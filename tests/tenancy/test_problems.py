@@ -108,6 +108,9 @@ def test_keys_that_stand_twice() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        (("instance:", "instance:\n  path_prefix: ml"), "instance.path_prefix: 'ml' is no path: write it like /ml"),
+        (("instance:", "instance:\n  path_prefix: /ml/"), "instance.path_prefix: '/ml/' is no path"),
+        (("instance:", "instance:\n  path_prefix: /ml/../x"), "instance.path_prefix: '/ml/../x' is no path"),
         (("db, cidrs", "http://db, cidrs"), "instance.postgres.host: 'http://db' is no host"),
         (("10.0.0.0/24", "10.0.0.1/24"), "instance.postgres.cidrs[0]: '10.0.0.1/24' is no network"),
         (("s3://ml/mlrepro", "ml/mlrepro"), "instance.bucket.store: 'ml/mlrepro' is no place in a bucket"),

@@ -116,7 +116,9 @@ def environment(tenants: Tenants, tenant: Named) -> dict[str, str]:
         "MLREPRO_SCOPE": tenant.scope,
         "MLREPRO_READ_SCOPES": ",".join(scope for scope in tenant.readable if scope != tenant.scope),
     }
-    return own | store_environment(tenants)
+    prefix = tenants.instance.path_prefix  # without one, a tenant's code links to /mlrepro by itself
+    pages = {"MLREPRO_PAGES": f"{prefix}/mlrepro"} if prefix else {}
+    return own | pages | store_environment(tenants)
 
 
 def store_environment(tenants: Tenants) -> dict[str, str]:

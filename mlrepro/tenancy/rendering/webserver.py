@@ -17,6 +17,9 @@ PORT: Final = 3000
 IDENTITY: Final = "mlrepro-identity"
 """Secret with what the section ``identity`` names: its keys are environment variables, and files in `SECRETS`."""
 
+PAGES_SECRET: Final = "pages-secret"  # noqa: S105 - the name of a key
+"""Its key with what signs the forms of the pages. Without it forms end with the pod that made them."""
+
 SECRETS: Final = "/etc/mlrepro-identity"
 ENDS_RUNS: Final = (
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["delete"]},
@@ -27,6 +30,10 @@ ENDS_RUNS: Final = (
 _AUDIT: Final = "/var/lib/mlrepro"
 _ISOLATED_HOME: Final = "/opt/mlrepro/home"
 _SELECTOR: Final = {"app.kubernetes.io/name": NAME}
+_PAGES: Final = {
+    "name": "MLREPRO_PAGES_SECRET",
+    "valueFrom": {"secretKeyRef": {"name": IDENTITY, "key": PAGES_SECRET, "optional": True}},
+}
 _RESOURCES: Final = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
 
 
@@ -143,14 +150,16 @@ def _items(tenants: Tenants) -> list[dict[str, str]]:
 def _container(tenants: Tenants, home: str) -> dict[str, Any]:
     command = ["mlrepro", "webserver", "--tenants", copies.FILE, "--home", home, "--audit", f"{_AUDIT}/audit.jsonl"]
     workspace = [] if tenants.isolated else ["-w", f"{home}/workspace.yaml"]
-    answers = {"httpGet": {"path": "/server_info", "port": "http"}, "timeoutSeconds": 3}
+    prefix = tenants.instance.path_prefix
+    answers = {"httpGet": {"path": f"{prefix}/server_info", "port": "http"}, "timeoutSeconds": 3}
     return {
         "name": "webserver",
         "image": tenants.instance.image,
         "imagePullPolicy": "IfNotPresent",
         "command": [*command, *workspace, "-h", "0.0.0.0", "-p", str(PORT)],  # noqa: S104 - reached by its Service
         "env": [{"name": name, "value": value} for name, value in _variables(tenants, home).items()]
-        + [_secret(tenants, only) for _, _, only in _served(tenants)],
+        + [_secret(tenants, only) for _, _, only in _served(tenants)]
+        + [_PAGES],
         "envFrom": [{"secretRef": {"name": IDENTITY, "optional": True}}],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": {**answers, "periodSeconds": 5, "failureThreshold": 60},

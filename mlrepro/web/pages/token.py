@@ -6,7 +6,7 @@ from typing import Final
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from mlrepro.errors import FormError
+from mlrepro.errors import FormError, WebserverError
 
 FIELD: Final = "token"
 """Name of the form field."""
@@ -15,6 +15,7 @@ VARIABLE: Final = "MLREPRO_PAGES_SECRET"
 """Environment variable with a secret that several webservers of one site have in common."""
 
 _HOURS: Final = 12
+_SHORTEST: Final = 32
 
 
 class Tokens:
@@ -23,13 +24,21 @@ class Tokens:
     Args:
         secret: What they are signed with. Default: ``MLREPRO_PAGES_SECRET``, then one that ends with this process.
 
+    Raises:
+        WebserverError: The secret is too short to keep anybody from guessing it.
+
     Example:
-        >>> tokens = Tokens("a secret")
+        >>> tokens = Tokens("a secret of thirty-two characters")
         >>> tokens.check(tokens.make("ana", "delay"), "ana", "delay")
     """
 
     def __init__(self, secret: str | None = None) -> None:
-        signed_with = secret or os.environ.get(VARIABLE) or secrets.token_hex(32)
+        signed_with = secret or os.environ.get(VARIABLE) or secrets.token_hex(_SHORTEST)
+        if len(signed_with) < _SHORTEST:
+            raise WebserverError(
+                f"{VARIABLE} has {len(signed_with)} characters, at least {_SHORTEST} are needed: make one by"
+                " `openssl rand -hex 32`"
+            )
         self._serializer = URLSafeTimedSerializer(signed_with, salt="mlrepro.web.pages")
 
     def make(self, user: str, tenant: str | None) -> str:

@@ -8,6 +8,8 @@ import yaml
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from mlrepro.tenancy import Tenants
+from mlrepro.tenancy.rendering.settings import environment
+from mlrepro.web.pages.token import VARIABLE as PAGES_SECRET
 from tests.tenancy.rendering.documents import ISOLATED, SHARED, check, webserver
 from tests.tenancy.rendering.test_machine import settings
 
@@ -126,6 +128,27 @@ def test_what_the_pod_names_is_mounted(tenants: Tenants) -> None:
 def test_secrets_are_named_and_never_rendered(tenants: Tenants) -> None:
     assert container(tenants)["envFrom"] == [{"secretRef": {"name": "mlrepro-identity", "optional": True}}]
     assert not [each for each in webserver(tenants) if each["kind"] == "Secret"]
+
+
+@BOTH
+def test_forms_hold_whichever_webserver_made_them(tenants: Tenants) -> None:
+    (signed_with,) = (each for each in container(tenants)["env"] if each["name"] == PAGES_SECRET)
+    key = {"name": "mlrepro-identity", "key": "pages-secret", "optional": True}
+    assert signed_with["valueFrom"]["secretKeyRef"] == key
+
+
+@pytest.mark.parametrize("prefix", ["", "/ml", "/ml/dagster"])
+def test_all_paths_begin_with_the_prefix(prefix: str) -> None:
+    from tests.tenancy.files import EXAMPLE, read
+
+    tenants = read(EXAMPLE.read_text().replace("instance:\n", f"instance:\n  path_prefix: {prefix!r}\n", 1))
+    made = container(tenants)
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert made[probe]["httpGet"]["path"] == f"{prefix}/server_info"
+    # the webserver itself reads the prefix in tenants.yaml
+    assert read(found(tenants, "ConfigMap", "mlrepro-tenants")["data"]["tenants.yaml"]).instance.path_prefix == prefix
+    for tenant in tenants:
+        assert environment(tenants, tenant).get("MLREPRO_PAGES") == (f"{prefix}/mlrepro" if prefix else None)
 
 
 def test_the_tenants_file_that_it_reads_is_the_one_that_was_rendered() -> None:
