@@ -10,7 +10,6 @@ import logging
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -21,15 +20,24 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._grpc.__generated__ import dagster_api_pb2
 from dagster._grpc.client import DEFAULT_GRPC_TIMEOUT
 from dagster._grpc.proxy_server import DagsterProxyApiServicer
-from dagster._grpc.types import CanCancelExecutionRequest, ExecuteExternalJobArgs, StartRunResult
+from dagster._grpc.types import (
+    CanCancelExecutionRequest,
+    ExecuteExternalJobArgs,
+    ListRepositoriesResponse,
+    StartRunResult,
+)
+from dagster._record import copy
 from dagster._serdes import deserialize_value, serialize_value
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_shared.error import SerializableErrorInfo
 
+from mlrepro.bundles import service_state
+from mlrepro.bundles.server_id import ServerId
+from mlrepro.bundles.service_state import HISTORY, Problem
 from mlrepro.bundles.tags import WORKFLOW_VERSION_TAG
 from mlrepro.bundles.version_server import CONTEXT, Settings, VersionServer
 from mlrepro.catalog.workflows import WorkflowVersion, current_version, unknown_location, workflow_version
-from mlrepro.errors import BundleError, MlreproError
+from mlrepro.errors import BundleError, MlreproError, UnknownVersionError
 from mlrepro.store import Store
 
 INTERVAL: Final = 2.0
@@ -70,8 +78,8 @@ class BundleApiServicer(DagsterProxyApiServicer):
         self._servers_lock = threading.Lock()
         self._number = 0
         self._failed: tuple[int, float] | None = None
-        self._said = ""
-        self._own_id = str(uuid.uuid4())
+        self._problem: Problem | None = None
+        self._id = ServerId()
         self._wake = threading.Event()
         super().__init__(
             loadable_target_origin=LoadableTargetOrigin(),  # each version has one of its own
@@ -129,7 +137,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
                 if wanted is None:
                     raise unknown_location(self._store, self._settings.location)
             except MlreproError:
-                self._say_failed("the history can't be followed", None)
+                self._say_failed(HISTORY, "can't be followed")
                 return
             serving = self._current
             if wanted.number < self._number:
@@ -137,13 +145,15 @@ class BundleApiServicer(DagsterProxyApiServicer):
                 wanted = serving.version if serving is not None else wanted
             self._number = max(self._number, wanted.number)
             if serving is not None and not anew and serving.is_alive and serving.version.of == wanted.of:
+                self._say_well(serving)
                 return
             if self._was_tried(wanted.number):
                 return
             try:
                 server = self._start(wanted)
             except Exception:  # noqa: BLE001 -- whatever the project raises while it loads
-                self._say_failed(f"{wanted.name} can't be served", wanted.number)
+                self._failed = (wanted.number, time.monotonic() + _AGAIN)
+                self._say_failed(f"v{wanted.of}", "can't be served")
                 return
             self._switch(server)
 
@@ -161,15 +171,15 @@ class BundleApiServicer(DagsterProxyApiServicer):
             old, self._current = self._current, server
             self._client = server.client  # type: ignore[assignment]  # Dagster declares no types for it
             self._load_error = None
-            self._failed, self._said = None, ""
+            self._failed = self._problem = None
             idle = old is not None and self._may_retire(old)
+        self._announce()
         self._logger.info(f"Serving {server.version.name} of code location {self._settings.location}")
         if old is not None and idle:
             old.retire()
 
-    def _say_failed(self, what: str, number: int | None) -> None:
-        if number is not None:
-            self._failed = (number, time.monotonic() + _AGAIN)
+    def _say_failed(self, what: str, why: str) -> None:
+        """Tell the log and, by the location's libraries, the UI that something is not served."""
         raised = sys.exception()
         if isinstance(raised, DagsterUserCodeProcessError) and raised.user_code_process_error_infos:
             error = raised.user_code_process_error_infos[0]
@@ -177,12 +187,27 @@ class BundleApiServicer(DagsterProxyApiServicer):
             error = serializable_error_info_from_exc_info(sys.exc_info())
         serving = "nothing is served" if self._current is None else f"{self._current.version.name} stays in service"
         cause = str(raised) if isinstance(raised, MlreproError) else _innermost(error).message.strip()
-        said = f"{what}, {serving}: {cause}"
+        before, self._problem = self._problem, Problem(what, f"{why}, {serving}: {cause}")
         if self._current is None:
-            self._load_error = error  # type: ignore[assignment]  # as above
-        if said != self._said:
-            self._said = said
-            self._logger.error(said)
+            self._load_error = error  # type: ignore[assignment]  # Dagster declares no types for it
+        if self._problem != before and self._current is None and isinstance(raised, UnknownVersionError):
+            self._logger.warning(f"Waiting for a first version: {raised}; it is served as soon as it is there")
+        elif self._problem != before:
+            self._logger.error(f"{self._settings.location}@{what} {self._problem.told}")
+        if before is None or before.what != what:
+            self._announce()
+
+    def _say_well(self, serving: VersionServer) -> None:
+        """What is wanted is served: what could not be is wanted no more, or was read in the end."""
+        if self._problem is not None:
+            self._failed = self._problem = None
+            self._announce()
+            self._logger.info(f"{serving.version.name} of code location {self._settings.location} is what is wanted")
+
+    def _announce(self) -> None:
+        """Have webserver and daemon load the location again."""
+        server = "" if self._current is None else self._current.id
+        self._id.follow(f"{server}/{self._problem.what if self._problem else ''}")
 
     # Requests
 
@@ -229,11 +254,23 @@ class BundleApiServicer(DagsterProxyApiServicer):
             return dagster_api_pb2.PingReply(echo=request.echo)
         return self._query("Ping", request, context)
 
-    def GetServerId(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """The id of the version's server: when it changes, webserver and daemon load the location again."""
-        if self._current is None:
-            return dagster_api_pb2.GetServerIdReply(server_id=self._own_id)
-        return self._query("GetServerId", request, context)
+    def GetServerId(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        """When the id changes, webserver and daemon load the location again."""
+        return dagster_api_pb2.GetServerIdReply(server_id=self._id.current)
+
+    def ListRepositories(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """What the version's server says, and what is served."""
+        reply = super().ListRepositories(request, context)  # type: ignore[no-untyped-call]
+        said = deserialize_value(reply.serialized_list_repositories_response_or_error)
+        serving, problem = self._current, self._problem
+        if serving is None or not isinstance(said, ListRepositoriesResponse):
+            return reply
+        libraries = {
+            **(said.dagster_library_versions or {}),
+            **service_state.libraries(self._settings.location, serving.version.name, problem),
+        }
+        told = serialize_value(copy(said, dagster_library_versions=libraries))
+        return dagster_api_pb2.ListRepositoriesReply(serialized_list_repositories_response_or_error=told)
 
     # Runs
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from dagster._core.utils import FuturesAwareThreadPoolExecutor
 from dagster._grpc.server import DagsterGrpcServer
-from dagster._utils.interrupts import setup_interrupt_handlers
 from dagster._utils.log import configure_loggers
 
 from mlrepro.bundles.code_server import INTERVAL, BundleApiServicer
@@ -59,7 +58,8 @@ def serve(
         raise BundleError("name the port to serve on (-p 4000), or a socket (-s PATH), and not both")
     if port is not None:
         _check_free(host, port)
-    setup_interrupt_handlers()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _interrupt)
     configure_loggers(formatter="colored", log_level=log_level.upper())
     logger = logging.getLogger(_LOGGER)
     ending = threading.Event()
@@ -71,24 +71,27 @@ def serve(
         startup_timeout=startup_timeout,
         log_level=log_level.lower(),
     )
-    servicer = BundleApiServicer(store, settings, logger=logger, server_termination_event=ending, interval=interval)
-    server = DagsterGrpcServer(
-        server_termination_event=ending,
-        dagster_api_servicer=servicer,
-        logger=logger,
-        port=port,
-        socket=socket,
-        host=host,
-        threadpool_executor=FuturesAwareThreadPoolExecutor(max_workers=max_workers),
-    )
     logger.info(f"Code server of {location} on {f'port {port}' if port else socket}, from {store.url}")
     try:
-        server.serve()
+        servicer = BundleApiServicer(store, settings, logger=logger, server_termination_event=ending, interval=interval)
+        DagsterGrpcServer(
+            server_termination_event=ending,
+            dagster_api_servicer=servicer,
+            logger=logger,
+            port=port,
+            socket=socket,
+            host=host,
+            threadpool_executor=FuturesAwareThreadPoolExecutor(max_workers=max_workers),
+        ).serve()
     except KeyboardInterrupt:
         logger.info(f"Code server of {location} was interrupted")
-    finally:
-        # a second signal while runs are waited for ends it at once
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> None:
+    """End, once the runs have; a second signal while they are waited for ends this process at once."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _check_free(host: str, port: int) -> None:

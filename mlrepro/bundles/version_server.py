@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from dagster._api.get_server_id import sync_get_server_id
 from dagster._api.list_repositories import sync_list_repositories_grpc
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -109,6 +110,7 @@ class VersionServer:
         try:
             # the process answers, whether its code has loaded or not
             sync_list_repositories_grpc(self.client)
+            self.id = sync_get_server_id(self.client)
         except BaseException:
             self.retire()
             raise

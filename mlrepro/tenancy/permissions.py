@@ -21,6 +21,7 @@ from dagster._core.workspace.permissions import (
 from mlrepro.tenancy.access import Access
 from mlrepro.tenancy.identity import Identity
 from mlrepro.tenancy.members import Role
+from mlrepro.workflow_names import location_of
 
 NEEDED: Final[Mapping[str, Role | None]] = {
     Permissions.LAUNCH_PIPELINE_EXECUTION: Role.LAUNCHER,
@@ -78,10 +79,9 @@ class IdentifiedRequestContext(WorkspaceRequestContext):
         return _everywhere(self.access.is_admin, self.access.read_only)
 
     def permissions_for_location(self, *, location_name: str) -> Mapping[str, PermissionResult]:
-        """What they may do in a code location."""
-        access = self.access
-        owner = access.owners.get(location_name)
-        return _in_location(access.is_admin, access.role(location_name), owner, access.read_only)
+        """What they may do in a code location; what it can't serve is its own."""
+        access, name = self.access, location_of(location_name)
+        return _in_location(access.is_admin, access.role(name), access.owners.get(name), access.read_only)
 
     def permissions_for_owner(self, *, owner: str) -> Mapping[str, PermissionResult]:  # noqa: ARG002 -- Dagster's name
         """Nothing: what an asset's code says of its owners gives nobody rights."""
@@ -162,7 +162,12 @@ class IdentifiedRequestContext(WorkspaceRequestContext):
     def reload_code_location(self, name: str) -> BaseWorkspaceRequestContext:
         """Reload a code location. What comes back is the same user's; Dagster's own would be nobody's."""
         self.process_context.reload_code_location(name)
-        return self.again()
+        after = self.again()
+        entries = after._current_workspace.code_location_entries
+        if name not in entries and (served := entries.get(location_of(name))):
+            # what could not be served is served: Dagster shows the entry of the name that was asked for
+            after._current_workspace = after._current_workspace.with_code_location(name, served)
+        return after
 
     def reload_workspace(self) -> BaseWorkspaceRequestContext:
         """Reload every code location."""

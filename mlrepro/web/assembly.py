@@ -30,6 +30,8 @@ from mlrepro.web.pages import Site
 from mlrepro.web.people import People
 from mlrepro.web.server import IdentifiedWebserver
 from mlrepro.web.sites import Sites
+from mlrepro.web.workspace import ServedWorkspace
+from mlrepro.workflow_names import location_of
 
 _UNSET: Final = re.compile(r'environment variable "([^"]+)" which is not set')
 
@@ -172,11 +174,16 @@ def _target(files: Sequence[Path]) -> WorkspaceFileTarget:
 
 
 def _names(target: WorkspaceFileTarget, files: Sequence[Path]) -> list[str]:
+    told = ", ".join(map(str, files))
     try:
-        return [origin.location_name for origin in target.create_origins()]
+        names = [origin.location_name for origin in target.create_origins()]
     except Exception as error:
-        told = ", ".join(map(str, files))
         raise WebserverError(f"{told} can't be read: {_first_line(error)}") from error
+    for name in names:
+        if (of := location_of(name)) != name:
+            # such names have the rights of the location that they are of
+            raise WebserverError(f"{told} has code location {name}, which would be what {of} can't serve: rename it")
+    return names
 
 
 def _check(names: Sequence[str], wanted: dict[str, str], files: Sequence[Path]) -> None:
@@ -192,7 +199,7 @@ def _check(names: Sequence[str], wanted: dict[str, str], files: Sequence[Path]) 
 def _process_context(home: Path, target: WorkspaceFileTarget, settings: Settings) -> Iterator[WorkspaceProcessContext]:
     with _instance(home) as instance:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT, _POOL_RECYCLE, _POOL_MAX_OVERFLOW)
-        with WorkspaceProcessContext(
+        with ServedWorkspace(
             instance,
             version=dagster_webserver_version,
             workspace_load_target=target,

@@ -30,6 +30,18 @@ run_coordinator:
     max_user_code_failure_retries: 10  # the daemon notices by itself, and later than the webserver, what is served
     user_code_failure_retry_delay: 1
 """
+TENANTS = """
+visibility: shared
+instance:
+  image: registry.example.com/all:1
+  postgres: {host: db, cidrs: [10.0.0.0/24]}
+  bucket: {store: "s3://ml/mlrepro", logs: "s3://ml/logs"}
+tenants:
+  sales:
+    code_locations: [{name: pricing, image: "registry.example.com/pricing:1"}]
+    quota: {cpu: 8, memory: 32Gi}
+    members: [{user: eve, role: editor}]
+"""
 WORKSPACE = "load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}, location_name: pricing}}}}]\n"
 
 
@@ -40,6 +52,7 @@ class Installation(Programs):
         self.seen = 0
         self.code_port, self.web_port = free_port(), free_port()
         write_tree(folder, {"home/dagster.yaml": DAGSTER, "workspace.yaml": WORKSPACE.format(port=self.code_port)})
+        write_tree(folder, {"tenants.yaml": TENANTS})
         self.variables = environment(
             DAGSTER_HOME=str(folder / "home"),
             MLREPRO_STORE=str(folder / "store"),
@@ -47,7 +60,9 @@ class Installation(Programs):
             GATE=str(folder / "gate"),
         )
         self.store: Store = open_store(str(folder / "store"))
-        self._client = graphql.DagsterGraphQLClient("127.0.0.1", port_number=self.web_port)
+        # ours changes nothing for a page of another site
+        headers = {"Origin": self.url}
+        self._client = graphql.DagsterGraphQLClient("127.0.0.1", port_number=self.web_port, headers=headers)
 
     def push(self, files: dict[str, str], **more: Any) -> Pushed:
         write_tree(self.project, files)
@@ -67,14 +82,25 @@ class Installation(Programs):
         with (
             self.code_server(),
             self.running("daemon", ["dagster-daemon", "run", "-w", "workspace.yaml"], self.variables),
-            self.running(
-                "web",
-                ["dagster-webserver", "-h", "127.0.0.1", "-p", str(self.web_port), "-w", "workspace.yaml"],
-                self.variables,
-            ),
+            self.webserver(),
         ):
-            self.wait("the webserver", lambda: answers(f"http://127.0.0.1:{self.web_port}/server_info"))
             yield
+
+    @contextlib.contextmanager
+    def webserver(self, *, ours: bool = False) -> Iterator[None]:
+        """Dagster's own, or mlrepro's, where everybody is eve."""
+        arguments = ["dagster-webserver"]
+        if ours:
+            arguments = ["mlrepro", "webserver", "--tenants", "tenants.yaml", "--home", "home"]
+            arguments += ["--auth", "none", "--user", "eve"]
+        place = ["-h", "127.0.0.1", "-p", str(self.web_port), "-w", "workspace.yaml"]
+        with self.running("web", [*arguments, *place], self.variables):
+            self.wait("the webserver", lambda: answers(f"{self.url}/server_info"))
+            yield
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
 
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(self.folder / "home"))
@@ -88,13 +114,34 @@ class Installation(Programs):
         return {"/".join(each["assetKey"]["path"]): each["opVersion"] for each in found}
 
     def location_error(self) -> str | None:
-        """The error that the webserver shows of the location; None where there is none."""
+        """The error that the webserver shows of the only location; None where there is none."""
+        (found,) = self.locations().values()
+        return found
+
+    def locations(self) -> dict[str, str | None]:
+        """The error that the webserver shows of each location; None where there is none."""
         query = """{ workspaceOrError { ... on Workspace { locationEntries {
-            locationOrLoadError { __typename ... on PythonError { message causes { message } } }
+            name locationOrLoadError { __typename ... on PythonError { message causes { message } } }
         } } } }"""
-        (entry,) = self.ask(query)["workspaceOrError"]["locationEntries"]
-        found = entry["locationOrLoadError"]
-        return None if found["__typename"] == "RepositoryLocation" else json.dumps(found)
+        found = {
+            each["name"]: each["locationOrLoadError"] for each in self.ask(query)["workspaceOrError"]["locationEntries"]
+        }
+        return {
+            name: None if each["__typename"] == "RepositoryLocation" else json.dumps(each)
+            for name, each in found.items()
+        }
+
+    def libraries(self) -> dict[str, str]:
+        """What the webserver shows of the location's libraries; empty while it does not load."""
+        query = """{ workspaceOrError { ... on Workspace { locationEntries {
+            locationOrLoadError { ... on RepositoryLocation { dagsterLibraryVersions { name version } } }
+        } } } }"""
+        entries = self.ask(query)["workspaceOrError"]["locationEntries"]
+        return {
+            each["name"]: each["version"]
+            for entry in entries
+            for each in entry["locationOrLoadError"].get("dagsterLibraryVersions") or []
+        }
 
     def launch(self, *assets: str) -> str:
         run_id: str = self._client.submit_job_execution(

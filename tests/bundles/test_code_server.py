@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import signal
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -182,7 +183,7 @@ def test_moving_leaves_no_gap_and_what_cannot_be_served_leaves_the_version_befor
             served(installation, factor)
         append_rollback(installation.store, "pricing", 1, who="ben")
         served(installation, 1)
-        before = asking.client.get_server_id()
+        before = asking.client.get_server_id()  # it is that of v1 or, for a second, of the version before
 
         now = current_version(installation.store, "pricing")
         assert now is not None
@@ -199,10 +200,10 @@ def test_moving_leaves_no_gap_and_what_cannot_be_served_leaves_the_version_befor
 
         packed = installation.push(cached(7)).packed
         served(installation, 7)
-        assert asking.client.get_server_id() != before
+        installation.wait("another id", lambda: asking.client.get_server_id() != before)
 
         (installation.folder / "store").rename(installation.folder / "away")
-        said(installation, "the history can't be followed, pricing@v7 stays in service")
+        said(installation, "pricing@history can't be followed, pricing@v7 stays in service")
         (installation.folder / "away").rename(installation.folder / "store")
     assert asking.wrong == []
     assert asking.count > 50
@@ -225,7 +226,40 @@ def test_a_version_whose_process_dies_is_started_again(installation: Installatio
         pids = [int(found) for found in re.findall(r"in process (\d+)", installation.log())]
         os.kill(pids[-1], signal.SIGKILL)
         served(installation, 1)
-        assert client.get_server_id() != before
+        installation.wait("another id", lambda: client.get_server_id() != before)
+
+
+def test_a_second_signal_ends_it_at_once_and_without_a_traceback(installation: Installation) -> None:
+    installation.push(cached(1))
+    with installation.code_server():
+        served(installation, 1)
+        version = int(re.findall(r"in process (\d+)", installation.log())[-1])
+        server = installation.process("code")
+        os.kill(version, signal.SIGSTOP)  # it can't end, as if it executed a run
+        try:
+            server.send_signal(signal.SIGTERM)
+            said(installation, "Stopping server|shutting down|Shutting down")
+            with pytest.raises(subprocess.TimeoutExpired):
+                server.wait(2)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(10) == -signal.SIGTERM
+        finally:
+            os.kill(version, signal.SIGKILL)
+        assert "Traceback" not in installation.log()
+
+
+def test_it_says_what_it_waits_for_and_can_be_ended_meanwhile(installation: Installation) -> None:
+    installation.push(cached(1))
+    arguments = ["mlrepro", "code-server", "prizing", "-p", str(installation.code_port)]
+    with installation.running("code", arguments, installation.variables):
+        said(
+            installation,
+            "Waiting for a first version: the code location prizing has no version in .*; those with versions are"
+            " pricing. `mlrepro push` makes one; it is served as soon as it is there",
+        )
+        installation.process("code").send_signal(signal.SIGTERM)
+        assert installation.process("code").wait(30) == 0
+        assert "Traceback" not in installation.log()
 
 
 def served(installation: Installation, number: int) -> None:

@@ -49,6 +49,10 @@ class Programs:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(seconds)
 
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """The process of a program that runs."""
+        return self._running[name]
+
     def wait(self, what: str, found: Callable[[], object], seconds: float = 120) -> None:
         """Wait until something is true; if it never is, the logs tell why."""
         end = time.monotonic() + seconds

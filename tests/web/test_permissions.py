@@ -102,18 +102,28 @@ def test_the_ui_is_told_which_role_it_takes(shared: Installation) -> None:
     )
 
 
+@pytest.mark.parametrize(("user", "may"), [("eve", True), ("lars", False), ("bob", False), ("root", True)])
+def test_what_a_location_can_not_serve_is_for_its_team_to_reload(shared: Installation, user: str, may: bool) -> None:
+    for name in ("delay@v2", "delay@history"):
+        found = _context(shared, user).permissions_for_location(location_name=name)["reload_repository_location"]
+        assert found.enabled == may
+    assert _context(shared, user).permissions_for_location(location_name="other@v2") == _context(
+        shared, user
+    ).permissions_for_location(location_name="other")
+
+
 def test_whoever_is_in_a_group_has_the_groups_role(shared: Installation) -> None:
     mutation = next(each for each in MUTATIONS if each.name == "launchRun")
     for name in ("delay", "fleet"):
         assert refused(shared.user("gina").post(mutation.query, mutation.variables(Team(shared, name)))) is None
 
 
-def _context(shared: Installation):  # type: ignore[no-untyped-def]
+def _context(shared: Installation, user: str = "root"):  # type: ignore[no-untyped-def]
     from mlrepro.tenancy import Identity, TenantsFile
     from mlrepro.tenancy.permissions import IdentifiedRequestContext
     from mlrepro.web.people import People
 
-    identity = Identity("root")
+    identity = Identity(user)
     return IdentifiedRequestContext(
         identity=identity,
         access=People(TenantsFile(shared.tenants_file)).access(identity),

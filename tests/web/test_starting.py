@@ -57,6 +57,10 @@ def test_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(*LARS) == "no folder with dagster.yaml is named: give --home, or set DAGSTER_HOME"
     assert "gone is no folder" in told(*LARS, "--home", "gone", "-p", "0")
     assert "must begin with a slash" in told(*LARS, "--home", ".", "-l", "dagster")
+    (tmp_path / "taken.yaml").write_text("load_from: [{grpc_server: {port: 1, location_name: delay@v2}}]")
+    assert told(*LARS, "--home", ".", "-w", "taken.yaml", "-p", "0") == (
+        "taken.yaml has code location delay@v2, which would be what delay can't serve: rename it"
+    )
     assert "gone.yaml is not there" in told(*LARS, "--home", ".", "-w", "gone.yaml", "-p", "0")
     assert "gone/audit.jsonl can't be written" in told(*LARS, "--home", ".", "--audit", "gone/audit.jsonl", "-p", "0")
     assert "gone.yaml" in told("--tenants", "gone.yaml")

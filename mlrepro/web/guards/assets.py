@@ -7,6 +7,7 @@ from dagster._core.definitions.partitions.snap import DynamicPartitionsSnap, Mul
 from dagster._core.remote_representation.external import RemoteRepository
 from dagster._core.workspace.permissions import Permissions
 
+from mlrepro import workflow_names
 from mlrepro.web.guards.asked import Asked, Refused, key_of, location_of
 
 
@@ -51,7 +52,8 @@ def _need_partitions(asked: Asked) -> None:
             repositories = entry.code_location.get_repositories().values()
             if any(_named(each, name) for repository in repositories for each in _partitions(repository)):
                 asked.need(Permissions.EDIT_DYNAMIC_PARTITIONS, other)
-        elif access.role(other) is None:
+        elif access.role(other) is None and workflow_names.location_of(other) == other:
+            # what is not served uses nothing, and what is in service for it is asked as well
             raise Refused(f"code location {other} can't be read now, and may use the partitions {name} too"[:300])
 
 
