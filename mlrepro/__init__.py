@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         ml_definitions,
         ml_multi_asset,
         rollback_sensor,
-        shared_asset,
         webhook,
     )
     from mlrepro.execution import cache_first
@@ -29,8 +28,10 @@ if TYPE_CHECKING:
     from mlrepro.execution.verifying import verify
     from mlrepro.io_managers import Cache, InputHashIOManager
     from mlrepro.quality import CheckFailed, CheckPassed, DownstreamFailed, Metric, Stale
-    from mlrepro.reproducing import reproduce, rerun
+    from mlrepro.reproducing.reproduce import reproduce
+    from mlrepro.reproducing.rerun import rerun
     from mlrepro.resources import ReproStore
+    from mlrepro.sharing import shared_asset, shared_workflow
     from mlrepro.versioning import code_fingerprint
 
 _HOMES = {
@@ -64,7 +65,8 @@ _HOMES = {
     "rollback": "execution.moves",
     "rollback_sensor": "definitions",
     "share": "catalog",
-    "shared_asset": "definitions",
+    "shared_asset": "sharing",
+    "shared_workflow": "sharing",
     "verify": "execution.verifying",
     "versions": "catalog",
     "webhook": "definitions",
@@ -103,6 +105,7 @@ __all__ = [
     "rollback_sensor",
     "share",
     "shared_asset",
+    "shared_workflow",
     "verify",
     "versions",
     "webhook",

@@ -24,6 +24,9 @@ from dagster._core.definitions.decorators.decorator_assets_definition_builder im
     get_function_params_without_context_or_config_or_resources as input_parameters,
 )
 
+# Tells a code location that is loaded from one that is loaded again for a run, and hands a run what the first found.
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
+
 # How a resource is told from an input in a signature; the same reason.
 from dagster._core.definitions.resource_annotation import get_resource_args as resource_parameters
 
@@ -64,6 +67,8 @@ __all__ = [
     "DATA_VERSION_TAG",
     "BaseAssetGraph",
     "DagsterTypeKind",
+    "DefinitionsLoadContext",
+    "DefinitionsLoadType",
     "DeserializationError",
     "FileCodePointer",
     "ModuleCodePointer",

@@ -159,3 +159,7 @@ class FormError(MlreproError):
 
 class NotAllowedError(MlreproError):
     """Who asks may see it, and may not change it."""
+
+
+class SharedAssetError(MlreproError):
+    """An asset of another team can't be computed here, and why."""

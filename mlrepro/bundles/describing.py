@@ -15,10 +15,12 @@ from dagster._core.remote_representation.external_data import AssetCheckNodeSnap
 from dagster._core.snap import JobSnap
 from dagster._serdes import serialize_value
 
+from mlrepro.bundles.interfaces import identities_of, interface_of
 from mlrepro.bundles.workflow import KINDS, Workflow
 from mlrepro.errors import FingerprintError
 from mlrepro.io_managers.computation import computation_of
 from mlrepro.io_managers.key_record import code_sources
+from mlrepro.io_managers.promotion import Promotion
 from mlrepro.versioning import CodeFingerprint, FingerprintSession, digest
 
 _SCHEMA: Final = 1
@@ -55,6 +57,7 @@ class _Describing:
             snap = RepositorySnap.from_def(self._repository)
             for asset in snap.asset_nodes:
                 self._asset(asset)
+            self._interfaces()
             for check in snap.asset_check_nodes or ():
                 self._check(check)
             for data in snap.job_datas or ():
@@ -133,6 +136,17 @@ class _Describing:
             },
             ops,
         )
+
+    def _interfaces(self) -> None:
+        for definition in dict.fromkeys(self._repository.assets_defs_by_key.values()):
+            computation = computation_of(definition.node_def) if definition.is_executable else None
+            # a channel is a decision of its team, and no code that another one could run
+            if computation is not None and not isinstance(computation, Promotion):
+                code = computation.fingerprint(None if computation.first_party else self._session)
+                self._made.interfaces.append(interface_of(definition, computation, code))
+
+        modules = {source["name"].partition(":")[0] for each in self._made.sources.values() for source in each}
+        self._made.identities.update(identities_of(modules, self._session))
 
     def _check(self, snap: AssetCheckNodeSnap) -> None:
         key = dg.AssetCheckKey(snap.asset_key, snap.name)

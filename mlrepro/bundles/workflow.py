@@ -18,11 +18,15 @@ class Workflow:
         description: By kind and name; what the digest covers.
         sources: The source of everything that their code reaches, by ``"kind/name"``.
         libraries: Third-party distributions that their code uses, with their versions.
+        identities: Fingerprint of each class and function of the modules that their code is in; no part of the digest.
+        interfaces: What it takes to define each asset without its code, see `interface_of`; no part of the digest.
     """
 
     description: dict[str, Any]
     sources: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    identities: dict[str, str] = field(default_factory=dict)
+    interfaces: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -51,6 +55,8 @@ class Workflow:
             "sources": unique,
             "reached": reached,
             "libraries": self.libraries,
+            "interfaces": self.interfaces,
+            "identities": self.identities,
         }
         return canonical_json(whole).encode()
 
@@ -64,4 +70,10 @@ class Workflow:
         unique = data["sources"]
         description = {**{kind: {} for kind in KINDS}, **data["description"]}
         sources = {name: [unique[number] for number in each] for name, each in data["reached"].items()}
-        return cls(description, sources, dict(data.get("libraries", {})))
+        return cls(
+            description,
+            sources,
+            libraries=dict(data.get("libraries", {})),
+            interfaces=list(data.get("interfaces", [])),
+            identities=dict(data.get("identities", {})),
+        )

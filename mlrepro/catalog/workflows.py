@@ -124,25 +124,37 @@ def workflow_versions(store: Store, location: str) -> Iterator[WorkflowVersion]:
         raise unknown_location(store, location)
 
 
-def current_version(store: Store, location: str) -> WorkflowVersion | None:
-    """What a code location serves; None where nothing was ever pushed. One look, whatever the history's length."""
-    entry = store.newest(_history(location))
+def current_version(store: Store, location: str, *, scope: str | None = None) -> WorkflowVersion | None:
+    """What a code location serves; None where nothing was ever pushed. One look, whatever the history's length.
+
+    Args:
+        store: The store.
+        location: The code location.
+        scope: Whose. Default: the own.
+    """
+    entry = store.newest(_history(location), scope)
     return None if entry is None else _version(location, entry)
 
 
-def workflow_version(store: Store, location: str, number: int) -> WorkflowVersion:
+def workflow_version(store: Store, location: str, number: int, *, scope: str | None = None) -> WorkflowVersion:
     """One version of a code location.
+
+    Args:
+        store: The store.
+        location: The code location.
+        number: Which one.
+        scope: Whose. Default: the own.
 
     Raises:
         UnknownVersionError: There is none of that number.
         BundleError: It is there, but says nothing that this version of mlrepro knows.
     """
     try:
-        entry = store.entry(_history(location), number)
+        entry = store.entry(_history(location), number, scope)
     except UnknownVersionError as error:
-        newest = current_version(store, location)
+        newest = current_version(store, location, scope=scope)
         if newest is None:
-            raise unknown_location(store, location) from error
+            raise unknown_location(store, location, scope=scope) from error
         raise UnknownVersionError(
             f"the code location {location} has no v{number} in {store.url}: its newest version is v{newest.number}"
         ) from error
@@ -259,13 +271,18 @@ def parse_number(text: str) -> int:
     return int(found[1])
 
 
-def unknown_location(store: Store, location: str) -> UnknownVersionError:
+def known_locations(store: Store, *, scope: str | None = None) -> list[str]:
+    """The code locations that have versions."""
+    return sorted(history[1] for history in store.histories(("locations",), scope) if len(history) == 2)
+
+
+def unknown_location(store: Store, location: str, *, scope: str | None = None) -> UnknownVersionError:
     """Say that a code location has no versions, and which have."""
-    known = sorted(history[1] for history in store.histories(("locations",)) if len(history) == 2)
+    known = known_locations(store, scope=scope)
     there = f"those with versions are {', '.join(known[:5])}" if known else "no code location has any"
     return UnknownVersionError(
-        f"the code location {location} has no version in {store.url} (scope {store.scope}); {there}. `mlrepro push`"
-        " makes one"
+        f"the code location {location} has no version in {store.url} (scope {scope or store.scope}); {there}."
+        " `mlrepro push` makes one"
     )
 
 

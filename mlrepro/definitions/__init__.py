@@ -9,7 +9,6 @@ from mlrepro.definitions.ml_multi_asset import ml_multi_asset
 from mlrepro.definitions.notices import webhook
 from mlrepro.definitions.promoted import Promoted
 from mlrepro.definitions.rollback import rollback_sensor
-from mlrepro.definitions.shared_asset import shared_asset
 
 __all__ = [
     "ChannelDefinition",
@@ -21,6 +20,5 @@ __all__ = [
     "ml_definitions",
     "ml_multi_asset",
     "rollback_sensor",
-    "shared_asset",
     "webhook",
 ]

@@ -50,10 +50,14 @@ from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import seed_everything
 
 
-def cached_function(computation: Computation) -> Callable[..., Any]:
+def cached_function(computation: Computation, run_of: type["StepRun"] | None = None) -> Callable[..., Any]:
     """Wrap a function so that a step replays its result when that is known.
 
     Called outside of a step, in a unit test or from another function, it is the function itself.
+
+    Args:
+        computation: The function.
+        run_of: How a step runs it. Default: `StepRun`.
     """
     fn = computation.fn
 
@@ -63,7 +67,7 @@ def cached_function(computation: Computation) -> Callable[..., Any]:
         step_context = context.op_execution_context.get_step_execution_context() if context else None
         if step_context is None or computation_of(step_context.op_def) is not computation:
             return fn(*args, **kwargs)
-        return _until_disrupted(StepRun(context, step_context, computation, args, kwargs))
+        return _until_disrupted((run_of or StepRun)(context, step_context, computation, args, kwargs))
 
     @functools.wraps(fn)
     def generate(*args: Any, **kwargs: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from mlrepro.io_managers.cache import Cache
+from mlrepro.io_managers.context_use import reads_surroundings
 from mlrepro.versioning import CodeFingerprint, FingerprintSession, OutputDeclaration
 
 _ATTRIBUTE = "__mlrepro_computation__"
@@ -52,6 +53,10 @@ class Computation:
             return code.digest
         return hashlib.sha256(f"{code.digest}\0{self.declared_version}".encode()).hexdigest()
 
+    def identity(self, reference: str) -> str | None:  # noqa: ARG002 -- for a function whose code is elsewhere
+        """The code that a name in a value refers to, where this process can't import what it names; else None."""
+        return None
+
     def sees_partition(self, code: CodeFingerprint) -> bool:
         """Whether the function could learn which partition it computes.
 
@@ -65,6 +70,10 @@ class Computation:
             name.split(".", 1)[0] == "dagster" and (name == "dagster" or "Context" in name or "._" in name)
             for name in code.names
         )
+
+    def reads_surroundings(self, code: CodeFingerprint) -> bool:
+        """Whether the function may ask its context for what is in no other part of the key."""
+        return self.sees_context(code) and reads_surroundings(self.fn, code, takes_context=self.takes_context)
 
 
 def attach(wrapper: Callable[..., Any], computation: Computation) -> None:

@@ -1,8 +1,8 @@
 """The input hash of one step, from its function, its config, its resources and what its inputs hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from mlrepro.dagster_internals import StepExecutionContext, StepOutputHandle
 from mlrepro.errors import MlreproError, UnstorableValueError
@@ -26,6 +26,9 @@ from mlrepro.versioning import (
     is_first_party,
     resolve_reference,
 )
+
+Identity: TypeAlias = Callable[[str], str | None]
+"""Tells what code a name refers to, where that is known without importing it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def step_key(
     uncacheable: str | None = None
     for name, value in inputs.items():
         try:
-            versions[name], origins[name], value_codes[name] = _input(step_context, name, value, store)
+            given = _input(step_context, name, value, store, computation.identity)
+            versions[name], origins[name], value_codes[name] = given
         except UnstorableValueError as error:
             version = _upstream_data_version(step_context, name)
             if version is None:
@@ -140,10 +144,10 @@ def partitions_of(step_context: StepExecutionContext) -> tuple[str, ...] | None:
 
 
 def _input(
-    step_context: StepExecutionContext, name: str, value: Any, store: Store
+    step_context: StepExecutionContext, name: str, value: Any, store: Store, identity: Identity
 ) -> tuple[InputVersion, dict[str, Any], dict[str, str]]:
     if isinstance(value, Deferred):
-        identities = [value_identities(version.stored) for version in value.versions]
+        identities = [value_identities(version.stored, identity) for version in value.versions]
         codes = [_code(each) for each in identities if each]
         codes += [value.code] if value.code else []
         named = _named({reference: code for each in identities for reference, code in each.items()})
@@ -173,7 +177,7 @@ def _input(
         "content_hash": stored.content_hash,
         "data_version": _upstream_data_version(step_context, name),
     }
-    comes_with = value_identities(stored)
+    comes_with = value_identities(stored, identity)
     return InputVersion(_content(stored), None, _code(comes_with) if comes_with else None), origin, _named(comes_with)
 
 
@@ -182,19 +186,24 @@ def _content(stored: StoredValue) -> str:
     return f"{stored.format}:{stored.content_hash}"
 
 
-def value_identities(stored: StoredValue) -> dict[str, str]:
+def value_identities(stored: StoredValue, identity: Identity = lambda _: None) -> dict[str, str]:
     """Identify the code that comes along with a stored value.
 
     A model's `predict` is code of its class, which no content hash covers: a pickle holds a class by name only.
     So what a downstream function receives counts by the libraries and the first-party code behind its type and
     behind everything that its pickle names.
 
+    Args:
+        stored: The value.
+        identity: What is known already of a name that the value refers to.
+
     Returns:
         A library's version or a hash of code for each name that the value refers to; nothing where only Python's own
         types are involved.
     """
     references = (stored.python_type, *stored.references)
-    return {reference: identity for reference in references if (identity := _identity(reference)) is not None}
+    found = {reference: identity(reference) or _identity(reference) for reference in references}
+    return {reference: known for reference, known in found.items() if known is not None}
 
 
 def _code(identities: Mapping[str, str]) -> str:

@@ -4,11 +4,15 @@ import functools
 import os
 import subprocess
 from pathlib import Path
+from typing import Final
 
 from mlrepro.dagster_internals import StepExecutionContext
 from mlrepro.resources.user import USER_TAGS, launched_by
 
-__all__ = ["USER_TAGS", "code_location", "git_commit", "launched_by", "workflow"]
+__all__ = ["LOCATION_TAG", "USER_TAGS", "code_location", "git_commit", "launched_by", "workflow"]
+
+LOCATION_TAG: Final = "mlrepro/location"
+"""Run tag: the code location, where Dagster's own record of a run does not name it."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -30,7 +34,7 @@ def git_commit(folder: Path) -> str | None:
 def code_location(step_context: StepExecutionContext) -> str | None:
     """Name the code location that a run was launched from, None for a run without one (a test, a script)."""
     origin = step_context.dagster_run.remote_job_origin
-    return origin.location_name if origin else None
+    return origin.location_name if origin else step_context.dagster_run.tags.get(LOCATION_TAG)
 
 
 def workflow() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -19,6 +19,9 @@ from mlrepro.store import Store, StoredValue, open_store
 from mlrepro.versioning import digest, environment
 
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
+"""What the function logs is printed, and not each of Dagster's events."""
 
 
 def answer_to(task: Task) -> Answer:
@@ -42,7 +45,9 @@ def answer_to(task: Task) -> Answer:
         )
         return Answer("missing", [why])
     try:
-        run = _run(task, found, resources)
+        run = run_once(
+            found, resources, _data_versions(task), config=task.config, partitions=task.record.get("partitions")
+        )
     except dg.DagsterError as error:
         return Answer("failed", [cause(error)])
     except MlreproError as error:
@@ -70,29 +75,46 @@ def io_manager_keys(found: FoundAsset) -> set[str]:
     return {"io_manager", *keys, *(key for key in chosen if key)}
 
 
-def _run(task: Task, found: FoundAsset, resources: Mapping[str, Any]) -> dg.ExecuteInProcessResult:
-    upstream = {dg.AssetKey.from_user_string(each.asset) for each in task.inputs.values()}
-    upstream |= {dg.AssetKey.from_user_string(asset) for asset in task.dependencies}
-    upstream |= set(found.assets.keys_by_input_name.values())
-    others = [dg.AssetSpec(key) for key in sorted(upstream - set(found.assets.keys))]
+def run_once(
+    found: FoundAsset,
+    resources: Mapping[str, Any],
+    upstream: Mapping[str, str],
+    *,
+    config: Any,
+    partitions: Sequence[str] | None,
+    tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run an asset in this process, on an instance that knows nothing but the data versions of its inputs.
+
+    Args:
+        found: The asset.
+        resources: What it needs, its IO managers among them.
+        upstream: Data version of each upstream asset, by key.
+        config: Its config.
+        partitions: Its partitions, None for an asset without.
+        tags: Tags of the run.
+        run_id: Id of the run.
+    """
+    keys = {dg.AssetKey.from_user_string(asset) for asset in upstream} | set(found.assets.keys_by_input_name.values())
+    others = [dg.AssetSpec(key) for key in sorted(keys - set(found.assets.keys))]
     definitions = dg.Definitions(assets=[found.assets, *others], resources=dict(resources))
     job = definitions.resolve_implicit_global_asset_job_def()
     name = found.assets.node_def.name
-    config = {"ops": {name: {"config": task.config}}} if task.config not in (None, {}) else {}
-    partitions = task.record.get("partitions")
     with dg.DagsterInstance.ephemeral() as instance:
-        for asset, data_version in _data_versions(task).items():
-            tags = {DATA_VERSION_TAG: data_version}
-            instance.report_runless_asset_event(dg.AssetObservation(dg.AssetKey.from_user_string(asset), tags=tags))
+        for asset, data_version in upstream.items():
+            known = {DATA_VERSION_TAG: data_version}
+            instance.report_runless_asset_event(dg.AssetObservation(dg.AssetKey.from_user_string(asset), tags=known))
         _add_dynamic(instance, found.assets.partitions_def, partitions or ())
         several = partitions if partitions and len(partitions) > 1 else None
         ordered = _in_order(found.assets.partitions_def, several, instance) if several else []
         return job.execute_in_process(
             instance=instance,
-            run_config=config,
+            run_config={**_QUIET, **({"ops": {name: {"config": config}}} if config not in (None, {}) else {})},
             asset_selection=list(found.assets.keys),
             partition_key=partitions[0] if partitions and not several else None,
-            tags=dict(zip(_RANGE, (ordered[0], ordered[-1]), strict=True)) if ordered else None,
+            tags={**(tags or {}), **(dict(zip(_RANGE, (ordered[0], ordered[-1]), strict=True)) if ordered else {})},
+            run_id=run_id,
         )
 
 

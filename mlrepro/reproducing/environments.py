@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mlrepro
+from mlrepro import version as mlrepro
 from mlrepro.errors import MissingExtraError, MlreproError
 from mlrepro.store import Store
 from mlrepro.versioning import environment

@@ -366,8 +366,11 @@ class Store:
                 warnings.warn(each, CacheWarning, stacklevel=2)
         return found
 
-    def is_vouched(self, input_hash: str, record: Mapping[str, Any], scope: str) -> bool:
-        """Whether somebody who is trusted vouches for a record of a scope, so that its pickles may be loaded."""
+    def is_vouched(self, input_hash: str | None, record: Mapping[str, Any] | None, scope: str) -> bool:
+        """Whether somebody who is trusted vouches for a record of a scope, so that its pickles may be loaded.
+
+        Without a record: whether all that is in the scope is trusted.
+        """
         return self._vouching.is_vouched(input_hash, record, scope)
 
     def replaced_results(self) -> frozenset[str]:

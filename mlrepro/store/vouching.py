@@ -59,7 +59,7 @@ class Vouching:
 
         return why
 
-    def is_vouched(self, input_hash: str, record: Mapping[str, Any], scope: str) -> bool:
+    def is_vouched(self, input_hash: str | None, record: Mapping[str, Any] | None, scope: str) -> bool:
         """Whether somebody who is trusted vouches for a record of a scope."""
         return self._trust.is_vouched(self._home, scope, input_hash, record)
 

@@ -1,4 +1,4 @@
-"""`shared_asset`: an asset of another team, or what a channel of theirs serves, observed by its content."""
+"""An asset of another team, or what a channel of theirs serves, observed by its content."""
 
 import warnings
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import dagster as dg
 
 from mlrepro.catalog.channels import ChannelName, served_pointer
 from mlrepro.catalog.history import find_number
-from mlrepro.catalog.names import VersionName, parse_version_name
+from mlrepro.catalog.names import VersionName
 from mlrepro.dagster_internals import data_versions_by_partition
 from mlrepro.definitions.observed import consumer_computes, log_observation, store_of_consumer
 from mlrepro.errors import AssetDefinitionError, UnknownVersionError
@@ -18,59 +18,22 @@ from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition,
 from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
 from mlrepro.io_managers.upstream import data_version_of, step_of
 from mlrepro.resources import ReproStore
+from mlrepro.sharing.published import check_readable
 from mlrepro.store import Store, loads_as
-from mlrepro.store.keys import check_scope
 
 
-def shared_asset(
-    name: str,
+def external_asset(
+    wanted: VersionName,
+    scope: str,
     *,
-    version: str | None = None,
-    scope: str | None = None,
-    key: dg.AssetKey | str | None = None,
-    partitions_def: dg.PartitionsDefinition[Any] | None = None,
-    group_name: str | None = None,
-    description: str | None = None,
-    tags: dict[str, str] | None = None,
-    automation_condition: dg.AutomationCondition[Any] | None = None,
+    key: dg.AssetKey | None,
+    partitions_def: dg.PartitionsDefinition[Any] | None,
+    group_name: str | None,
+    description: str | None,
+    tags: dict[str, str] | None,
+    automation_condition: dg.AutomationCondition[Any] | None,
 ) -> dg.SourceAsset:
-    """Declare an asset of another team as a source asset: its newest version, one version, or what a channel serves.
-
-    Each step that uses it looks at the other team's history in the store, and takes the version by its content hash.
-    Nothing is written there, and neither their code nor a stub of it is needed. In one instance that both teams share,
-    the newest version takes no more than the asset's key, as Dagster knows what the other team materialized.
-
-    Args:
-        name: Key of the asset: ``delay/flight_features``. A version can be named with it: ``delay/model@production``.
-        version: ``latest``, ``v7``, or the name of a channel: ``production``. Default: what the name says, else
-            ``latest``.
-        scope: The other team's scope; the store must read it (`ReproStore(read_scopes=...)`, ``MLREPRO_READ_SCOPES``).
-            Default: the first part of a key that has several.
-        key: Asset key. Default: the other team's, so that lineage joins up in an instance that both share; with the
-            version for a last part where it is one that never changes.
-        partitions_def: Partitions, where the asset has some: those of the other team.
-        group_name: Group in Dagster's UI.
-        description: Text in Dagster's UI.
-        tags: Tags in Dagster's UI.
-        automation_condition: When Dagster should observe it by itself.
-
-    Returns:
-        An observable source asset.
-
-    Raises:
-        AssetDefinitionError: If the scope is not named and the key has one part, or two versions are named.
-        VersionNameError: If it is no name.
-
-    Example:
-        >>> shared_asset("delay/flight_features", version="production").key.to_user_string()
-        'delay/flight_features/production'
-        >>> shared_asset("flight_features", version="v7", scope="delay").key.to_user_string()
-        'flight_features/v7'
-    """
-    wanted = _wanted(name, version)
-    if scope is None and len(wanted.asset) == 1:
-        raise AssetDefinitionError(f"whose is {name}? Name its team's scope: shared_asset({name!r}, scope=...)")
-    scope = check_scope(wanted.asset[0] if scope is None else scope)
+    """Declare an asset of another team as an observable source asset, see `shared_asset`."""
     found_in = _Foreign(wanted, scope)
     described = description or f"{wanted} of scope {scope}."
 
@@ -94,7 +57,7 @@ def shared_asset(
         # said once here that the seam is beta: whoever calls shared_asset can do nothing about it
         warnings.simplefilter("ignore", category=dg.BetaWarning)
         return dg.observable_source_asset(
-            key=dg.AssetKey.from_coercible(key) if key is not None else dg.AssetKey(list(found_in.path)),
+            key=key if key is not None else dg.AssetKey(list(found_in.path)),
             group_name=group_name,
             description=described,
             tags=tags,
@@ -104,15 +67,6 @@ def shared_asset(
             required_resource_keys={"io_manager"},
             io_manager_def=DeferringIOManagerDefinition(SharedAssetIOManager(found_in)),
         )(observe)
-
-
-def _wanted(name: str, version: str | None) -> VersionName:
-    named = parse_version_name(name)
-    if version is None:
-        return named
-    if "@" in name:
-        raise AssetDefinitionError(f"{name} names a version already: leave out version={version!r}")
-    return parse_version_name(f"{name}@{version}")
 
 
 class _Foreign:
@@ -130,12 +84,7 @@ class _Foreign:
         Raises:
             AssetDefinitionError: If the store does not read that scope.
         """
-        if self.scope not in (store.scope, *store.read_scopes):
-            reads = ", ".join((store.scope, *store.read_scopes))
-            raise AssetDefinitionError(
-                f"{self.name} is in scope {self.scope!r}, and the store {store.url} reads {reads}: add it to"
-                " ReproStore(read_scopes=[...]) or to MLREPRO_READ_SCOPES"
-            )
+        check_readable(store, self.scope, self.name)
         asset = dg.AssetKey(list(self.path)).to_user_string()
         if self.name.channel is None:
             version = find_number(store, self.name.asset, partition, self.name.number, only=self.scope)
