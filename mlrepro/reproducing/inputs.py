@@ -41,11 +41,7 @@ def add_input(store: Store, recipe: Recipe, name: str, origin: Mapping[str, Any]
             each: Given | None = _as_recorded(store, recipe, str(asset), at, of_this, digest, stored_as)
         else:
             each = _in_histories(store, recipe, str(asset), at, of_this, digest)
-        if source is not None and source.get("reader") and not recipe.vouched:
-            recipe.missing.append(
-                f"the function that reads the file {source.get('file')}: {recipe.untrusted('what it names is not run')}"
-            )
-        elif each is None or (source is not None and not source.get("kept")):
+        if each is None or (source is not None and not source.get("kept")):
             recipe.missing.append(_gone(name, str(asset), partition, of_this, digest, source))
         elif not store.has_value(each.stored):
             what = f"{asset} v{of_this}" if of_this else str(asset)

@@ -60,7 +60,6 @@ class Recipe:
         missing: What is not there, each with the next step; nothing can be tried while there is some.
         lost: What is missing and could be made again: why, by content hash.
         notes: What a person should know.
-        vouched: Whether somebody who is trusted vouches for the record, so that code that it holds may be run.
     """
 
     version: Version
@@ -73,14 +72,6 @@ class Recipe:
     missing: list[str] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    vouched: bool = False
-
-    def untrusted(self, consequence: str) -> str:
-        """Say what is not done because nobody who is trusted vouches for the record."""
-        return (
-            f"the record is of scope {self.found.scope!r}, which is not trusted, so {consequence}: if you trust all who"
-            " write there, add it to MLREPRO_TRUSTED_SCOPES"
-        )
 
     @property
     def record(self) -> Mapping[str, Any]:

@@ -45,8 +45,14 @@ def _read(store: Store, version: Version, found: FoundResult, named: str) -> Rec
     output = _output(record, version)
     if output is None:
         raise NoRecipeError(f"the result {version.input_hash[:12]} does not tell which of its outputs {named} is")
+    if not store.is_vouched(version.input_hash, record, found.scope):
+        # a record chooses what is imported, and what is installed: it is trusted as a pickle is, or not at all
+        raise NoRecipeError(
+            f"the record of {named} is of scope {found.scope!r}, which is not trusted, so nothing that it names is run:"
+            f" if you trust all who write there, add {found.scope!r} to MLREPRO_TRUSTED_SCOPES; to trust one publisher,"
+            f" add their key to MLREPRO_TRUSTED_KEYS ({found.scope}=ed25519:...)"
+        )
     recipe = Recipe(version, output, found, json.loads(store.read_bytes(record["code"]["sources"])))
-    recipe.vouched = store.is_vouched(version.input_hash, record, found.scope)
     recipe.config = _config(recipe, from_json(record.get("config")))
     for name, origin in record["inputs"].items():
         if name.startswith("(asset) "):

@@ -217,10 +217,6 @@ class _Reproducing:
         if self._env == "current":
             return environments.current()
         record = recipe.record
-        if not recipe.vouched:
-            raise environments.NoEnvironmentError(
-                f"its environment: {recipe.untrusted('nothing that it lists is installed')}"
-            )
         key = (record["environment"]["python"], record["environment"]["freeze"])
         if key not in self._interpreters:
             folder = self._folder / f"environment-{len(self._interpreters) + 1}"

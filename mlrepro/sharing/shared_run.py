@@ -128,7 +128,7 @@ class SharedRun(StepRun):
         try:
             tree = fetch(foreign.published.store, foreign.published.bundle)
         except BundleError as error:
-            raise SharedAssetError(f"{self._name} can't be computed: {error}") from error
+            raise SharedAssetError(f"{self._name} can't be computed: {error}") from None
         with workspace() as folder:
             interpreter = environments.current()
             if foreign.env == "recorded":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mlrepro.catalog import version
 from mlrepro.reproducing import reproduce
 from mlrepro.store import open_store
 from tests.reproducing.conftest import Reproduce
@@ -109,52 +110,75 @@ def test_code_of_a_scope_that_is_not_trusted_is_not_run(
 
     refused = reproduce("numbers", store=theirs)
     assert refused.exit_code == 2
-    assert "the record is of scope 'shared', which is not trusted, so they are not run" in refused.missing[0]
+    assert "is of scope 'shared', which is not trusted, so nothing that it names is run" in refused.missing[0]
 
     monkeypatch.setenv("MLREPRO_TRUSTED_SCOPES", "shared")
     reads_theirs = open_store(str(project.store), scope="team_b", read_scopes=["shared", "team_a"])
     assert reproduce("numbers", store=reads_theirs).verdict == "same"
 
 
-def test_a_pickle_of_a_scope_that_is_not_trusted_is_not_loaded_to_be_compared(
+def test_a_record_that_is_not_trusted_chooses_nothing_that_is_imported_or_loaded(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = tmp_path / "loaded"
-    loaded.mkdir()
+    """Whoever may write to a scope that is read forges a record that names modules of the victim's own machine."""
+    traces = tmp_path / "traces"
+    traces.mkdir()
     project.write(
         shop=f"""
-        import secrets
         from pathlib import Path
         from mlrepro import ml_asset, ml_definitions
 
         class Trap:
-            def __init__(self) -> None:
-                self.number = secrets.token_hex(8)
-
             def __reduce__(self):
-                return eval, (f"__import__('pathlib').Path('{loaded}', '{{self.number}}').touch()",)
+                return eval, (f"__import__('pathlib').Path('{traces}', 'loaded').touch()",)
 
         @ml_asset
         def trap() -> object:
-            made = Trap()
-            Path("made").write_text(made.number)
-            return made
+            return Trap()
 
         defs = ml_definitions(assets=[trap])
-        """
+        """,
+        wipe=f"""
+        from pathlib import Path
+        Path({str(traces)!r}, "imported").touch()
+        """,
     )
     project.materialize(MLREPRO_SCOPE="team_a")
-    theirs = loaded / (project.code / "made").read_text()
-    theirs.unlink(missing_ok=True)
-    monkeypatch.chdir(tmp_path)
+    (traces / "loaded").unlink(missing_ok=True)
+    theirs = open_store(str(project.store), scope="team_a")
+    input_hash = version("trap", store=theirs).input_hash
+    assert input_hash is not None
+    found = theirs.get_result(input_hash)
+    assert found is not None
+    record = dict(found.record)
+    source = {"name": "wipe:run", "file": "wipe.py", "line": 1, "text": "def run(): ..."}
+    forged = theirs.write_bytes(json.dumps([source]).encode())
+    record["code"] = {
+        **record["code"],
+        "sources": forged,
+        "function": "wipe:run",
+        "definitions": {"module": "wipe"},
+        "files": None,
+    }
+    theirs.replace_result(input_hash, record)
+    monkeypatch.chdir(project.code)
     reading = open_store(str(project.store), scope="team_b", read_scopes=["team_a"])
 
-    found = reproduce("trap", store=reading, repository=project.code)
-
-    assert "the code in" in found.code, "it was computed from the code that is here"
-    assert not theirs.exists()
-    assert found.verdict == "differs"
-    assert "not trusted" in str(found.differs)
+    for name in ("trap", "trap@v1"):
+        for env in ("current", "recorded"):
+            refused = reproduce(name, store=reading, repository=project.code, module="wipe", env=env)
+            assert (refused.verdict, refused.exit_code) == ("not tried", 2)
+            (said,) = refused.missing
+            assert said == (
+                "the record of trap v1 is of scope 'team_a', which is not trusted, so nothing that it names is run: if"
+                " you trust all who write there, add 'team_a' to MLREPRO_TRUSTED_SCOPES; to trust one publisher, add"
+                " their key to MLREPRO_TRUSTED_KEYS (team_a=ed25519:...)"
+            )
+    assert list(traces.iterdir()) == []
+    monkeypatch.setenv("MLREPRO_TRUSTED_SCOPES", "team_a")
+    trusting = open_store(str(project.store), scope="team_b", read_scopes=["team_a"])
+    assert reproduce("trap", store=trusting, repository=project.code).verdict == "not tried", "it was forged"
+    assert [each.name for each in traces.iterdir()] == ["imported"], "the trap works"
 
 
 def test_an_error_of_the_code_is_told_in_its_own_words(project: Project, reproduced: Reproduce) -> None:

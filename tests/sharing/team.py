@@ -56,7 +56,7 @@ class Team:
         return self.pushed
 
     def run(
-        self, module: str = "flow", *, config: Any = None, partition: str | None = None
+        self, module: str = "flow", *, config: Any = None, partition: str | None = None, **variables: str
     ) -> dict[str, dict[str, Any]]:
         """Materialize everything in a process that has nothing but what was pushed; what each asset says."""
         assert self.pushed is not None
@@ -72,6 +72,7 @@ class Team:
                 "MLREPRO_SCOPE": self.scope,
                 "MLREPRO_BUNDLE": self.pushed.packed.digest,
                 "MLREPRO_WORKFLOW_VERSION": version.name,
+                **variables,
             },
             capture_output=True,
             text=True,
