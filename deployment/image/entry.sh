@@ -1,5 +1,6 @@
 #!/bin/sh
-# Starts whatever a tenant's image is asked for - a code server, a run, a step - and says first what is missing.
+# Starts whatever a tenant's image is asked for - a code server, a run, a step - and says first what is missing. The
+# code of runs and steps of bundles is fetched before: `mlrepro exec`.
 #
 # Exit codes: 64 nothing to run, 69 a program that is not there, 73 a folder that can't be written, 78 settings that are
 # missing or can't be. All is said at once, on stderr, a line each.
@@ -29,7 +30,7 @@ if ! command -v "$1" >/dev/null 2>&1; then
     exit 69
 fi
 
-if [ "$1" = "dagster" ]; then
+if [ "$1" = "dagster" ] || [ "$1 ${2:-}" = "mlrepro code-server" ]; then
     need DAGSTER_HOME "it is a folder, /opt/dagster/dagster_home in this image"
     need MLREPRO_STORE "it is where results go, such as s3://bucket/prefix; tenants.yaml says it under instance.bucket.store"
 
@@ -69,6 +70,10 @@ if [ "$1" = "dagster" ]; then
         ;;
     esac
 
+    if [ "$*" = "mlrepro code-server" ]; then
+        need MLREPRO_CODE_LOCATION "it is the code location whose bundles are served; or give -m team.definitions to dagster api grpc (code_locations[].args in tenants.yaml)"
+    fi
+
     if [ "$missing" -ne 0 ]; then
         exit 78
     fi
@@ -82,6 +87,11 @@ if [ "$1" = "dagster" ]; then
     if [ "$(id -u)" = "0" ]; then
         complain "running as root: tenants' namespaces refuse that (runAsNonRoot), so it works only outside of them"
     fi
+fi
+
+# what was submitted with a code bundle finds its code where the code server had it
+if [ -n "${MLREPRO_BUNDLE:-}" ] && [ "$1" = "dagster" ]; then
+    exec mlrepro exec "$@"
 fi
 
 exec "$@"

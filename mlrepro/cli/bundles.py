@@ -132,7 +132,7 @@ def _commit(git: dict[str, object] | None) -> str | None:
 
 
 @app.command("code-server")
-@click.argument("location", metavar="LOCATION")
+@click.argument("location", metavar="LOCATION", envvar="MLREPRO_CODE_LOCATION")
 @click.option(
     "-p", "--port", type=click.IntRange(1, 65535), envvar="DAGSTER_CODE_SERVER_PORT", help="Port to serve on."
 )
@@ -207,10 +207,10 @@ def code_server_command(
 @app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def exec_command(command: tuple[str, ...]) -> None:
-    """Run COMMAND with the code bundle that MLREPRO_BUNDLE names: the entry point of an image whose pods run bundles.
+    """Run COMMAND with the code bundle that MLREPRO_BUNDLE names: what an image's entry script does in pods of bundles.
 
     \b
-      ENTRYPOINT ["mlrepro", "exec"]
+      mlrepro exec dagster api execute_run ...
     """
     from mlrepro.bundles.entering import enter
 

@@ -10,6 +10,7 @@ In ``dagster.yaml``::
         ...                                       # and all that K8sRunLauncher takes
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -33,18 +34,22 @@ from mlrepro.tenancy.location import CodeLocation
 from mlrepro.tenancy.model import Named, Tenants
 from mlrepro.tenancy.pod_requests import requested
 from mlrepro.tenancy.rendering.launcher import container_context
+from mlrepro.tenancy.rendering.settings import bundle_cache
 from mlrepro.tenancy.tags import TENANT_TAG
 from mlrepro.tenancy.tenants_file import TenantsFile
+from mlrepro.workflow_names import NAME, location_of
 
 _PINNED: Final = ("namespace", "service_account_name")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class TenantRunLauncher(K8sRunLauncher):
     """`K8sRunLauncher`, whose runs are held to their tenant.
 
     A run belongs to the tenant that has its code location. Namespace, service account, security context, nodes,
-    secrets and labels of its pod are what ``tenants.yaml`` says of that tenant; what the code server says is not
-    asked, and a run's tags may ask for resources only. Who asks for more is refused, and the run fails with the reason.
+    secrets and labels of its pod are what ``tenants.yaml`` says of that tenant; of what the code server says, only the
+    code bundle that a run was submitted with counts, and a run's tags may ask for resources only. Who asks for more is
+    refused, and the run fails with the reason.
 
     Steps are started by the run's own pod with the tenant's own service account: what they may ask for, the tenant's
     Role, Pod Security and quota decide.
@@ -93,7 +98,11 @@ class TenantRunLauncher(K8sRunLauncher):
         own = K8sContainerContext.create_for_run(
             dagster_run._replace(job_code_origin=None), self, include_run_tags=False
         )
-        context = own.merge(K8sContainerContext.create_from_config({"k8s": container_context(tenants, tenant)}))
+        settings = container_context(tenants, tenant)
+        if location.bundle and (submitted := _bundle(location, dagster_run)):
+            variables = submitted | {"MLREPRO_BUNDLE_CACHE": bundle_cache(self.dagster_home)}
+            settings["env"] += [{"name": name, "value": value} for name, value in variables.items()]
+        context = own.merge(K8sContainerContext.create_from_config({"k8s": settings}))
         container: dict[str, Any] = {}
         if image := _image(tenants, location, dagster_run):
             container["image"] = image
@@ -206,6 +215,21 @@ def _image(tenants: Tenants, location: CodeLocation, run: DagsterRun) -> str | N
     return told
 
 
+def _bundle(location: CodeLocation, run: DagsterRun) -> dict[str, str] | None:
+    """Environment variables with the code bundle that a run was submitted with; None where it names none.
+
+    The code server says which, as it is the tenant's own: the digest names a blob in the tenant's scope.
+    """
+    origin = run.job_code_origin.repository_origin if run.job_code_origin is not None else None
+    told = ((origin.container_context if origin is not None else None) or {}).get("mlrepro")
+    if not isinstance(told, Mapping):
+        return None
+    digest, version = str(told.get("bundle")), str(told.get("workflow_version"))
+    if not _DIGEST.fullmatch(digest) or not NAME.fullmatch(version) or location_of(version) != location.name:
+        return None
+    return {"MLREPRO_BUNDLE": digest, "MLREPRO_WORKFLOW_VERSION": version}
+
+
 def _check_code_server(tenants: Tenants, tenant: Named, location: CodeLocation, run: DagsterRun) -> None:
     told, image = _told(run)
     pinned = {"namespace": tenant.namespace, "service_account_name": tenant.service_account}
@@ -215,6 +239,17 @@ def _check_code_server(tenants: Tenants, tenant: Named, location: CodeLocation, 
                 f"the code server of {location.name} asks for {field} {told[field]!r}, tenants.yaml says"
                 f" {pinned[field]}: render and apply its settings again"
             )
+    submitted = _bundle(location, run)
+    if location.bundle and submitted is None:
+        raise RunRefusedError(
+            f"the code server of {location.name} names no code bundle, tenants.yaml says bundle: let the image's own"
+            " command, mlrepro code-server, start it"
+        )
+    if submitted is not None and not location.bundle:
+        raise RunRefusedError(
+            f"the code server of {location.name} serves code bundles, tenants.yaml says nothing of it: write bundle:"
+            " true in place of module or args"
+        )
     declared = location.image or tenants.instance.image
     if image and declared and image_repository(image) != image_repository(declared):
         raise RunRefusedError(

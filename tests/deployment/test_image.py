@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mlrepro.bundles import pack, store_bundle
+from mlrepro.store import Store, open_store
+from tests.bundles.project import definitions, write_tree
 from tests.deployment.pages import ROOT
 
 IMAGE = ROOT / "deployment" / "image"
@@ -40,6 +43,18 @@ GRPC = ("dagster", "api", "grpc", "-h", "0.0.0.0", "-p", "4000")
     ("command", "environment", "code", "told"),
     [
         ((), {}, 64, ["there is nothing to run: give a command"]),
+        (
+            ("mlrepro", "code-server"),
+            {},
+            78,
+            ["MLREPRO_CODE_LOCATION is not set: it is the code location whose bundles"],
+        ),
+        (
+            ("mlrepro", "code-server"),
+            {"MLREPRO_STORE": "", "MLREPRO_CODE_LOCATION": "pricing"},
+            78,
+            ["MLREPRO_STORE is not set"],
+        ),
         (("no-such-program",), {}, 69, ["no-such-program is not in the image"]),
         (GRPC, {}, 78, ["nothing says what the code server is to load: give -m team.definitions"]),
         (
@@ -86,6 +101,26 @@ def test_with_all_that_is_needed_it_becomes_the_program(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("dagster, version ")
     assert (tmp_path / "dagster").is_dir()
+
+
+def test_what_was_submitted_with_a_bundle_is_run_from_it(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    digest = store_bundle_of(tmp_path, store)
+    told = {"MLREPRO_STORE": (tmp_path / "store").as_uri(), "MLREPRO_BUNDLE": digest}
+    told["MLREPRO_BUNDLE_CACHE"] = str(tmp_path / "bundles")
+    done = enter(tmp_path, "dagster", "definitions", "validate", "-m", "podded", **told)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "bundles" / digest / "podded.py").is_file()
+    done = enter(tmp_path, "dagster", "--version", **{**told, "MLREPRO_BUNDLE": "5eed" * 16})
+    assert done.returncode == 1
+    assert "the code bundle 5eed5eed5eed can't be read from" in done.stderr
+    assert enter(tmp_path, "echo", "as it is", **told).stdout == "as it is\n"
+
+
+def store_bundle_of(folder: Path, store: Store) -> str:
+    packed = pack(write_tree(folder / "project", {"podded.py": definitions()}))
+    store_bundle(packed, store)
+    return packed.digest
 
 
 def test_a_program_that_is_not_dagster_needs_no_settings(tmp_path: Path) -> None:

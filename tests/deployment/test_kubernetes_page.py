@@ -14,6 +14,7 @@ from mlrepro.execution.pods.trouble import Bounds
 from mlrepro.tenancy import load_tenants
 from mlrepro.tenancy.rendering import render
 from tests.deployment.pages import ROOT, blocks
+from tests.tenancy.files import read, small
 
 PAGE = "docs/kubernetes.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
@@ -124,12 +125,25 @@ def test_the_defaults_are_the_pages() -> None:
     }
 
 
+def test_a_location_of_bundles_is_what_the_page_says() -> None:
+    example = yaml.safe_load(blocks(PAGE, "yaml")[1])
+    example["tenants"]["pricing"]["quota"] = {"cpu": 8, "memory": "32Gi"}
+    tenants = read(yaml.safe_dump({**yaml.safe_load(small()), **example}))
+    (server,) = yaml.safe_load(render(tenants)["helm/pricing.code.yaml"])["deployments"]
+    assert server["image"]["repository"] == "registry.example.com/libraries"
+    told = {each["name"]: each["value"] for each in server["env"]}
+    assert (told["MLREPRO_CODE_LOCATION"], told["MLREPRO_BUNDLE_CACHE"]) == (
+        "pricing",
+        "/opt/dagster/dagster_home/bundles",
+    )
+
+
 def test_the_launchers_settings_are_its_own() -> None:
     from dagster._config import process_config
 
     from mlrepro.tenancy.launcher import TenantRunLauncher
 
-    (example,) = (yaml.safe_load(block) for block in blocks(PAGE, "yaml"))
+    example = yaml.safe_load(blocks(PAGE, "yaml")[0])
     told = example["run_launcher"]
     assert (told["module"], told["class"]) == (TenantRunLauncher.__module__, TenantRunLauncher.__name__)
     checked = process_config(TenantRunLauncher.config_type(), told["config"])

@@ -147,6 +147,7 @@ class KubernetesDouble:
         environment: What every container finds in its environment, as if the image had set it, besides a ``PATH`` with
             this Python's folder first.
         node: The only node.
+        entrypoint: The images' own, which arguments are given to where a container has no command.
 
     Example:
         ``with KubernetesDouble(tmp_path, namespaces=["team-a"]) as double: double.write_kubeconfig(path, "team-a")``
@@ -159,9 +160,11 @@ class KubernetesDouble:
         namespaces: Sequence[str] = ("default",),
         environment: Mapping[str, str] | None = None,
         node: Node | None = None,
+        entrypoint: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.node = node or Node()
+        self.entrypoint = list(entrypoint)
         self.environment = {
             **{name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
@@ -549,7 +552,7 @@ class KubernetesDouble:
         log.parent.mkdir(exist_ok=True)
         with log.open("wb") as output:
             process = subprocess.Popen(
-                _command(container),
+                [*([] if container.get("command") else self.entrypoint), *_command(container)],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,

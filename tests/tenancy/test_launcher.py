@@ -32,7 +32,9 @@ TENANTS = small(
         quota="{cpu: 8, memory: 32Gi, gpu: 1}",
     ),
     team("forecast"),
+    "offers:\n  code_locations: [{name: offers, bundle: true}]\n  quota: {cpu: 8, memory: 32Gi}\n",
 )
+BUNDLE = {"bundle": "5eed" * 16, "workflow_version": "offers@v3", "number": 3}
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Cluster:
         *,
         tags: Mapping[str, Any] | None = None,
         container_context: Mapping[str, Any] | None = None,
+        bundle: Mapping[str, Any] | None = None,
         image: str | None = IMAGE,
         select: str = "number",
     ) -> dg.DagsterRun:
@@ -63,7 +66,11 @@ class Cluster:
             "tests.tenancy.one_asset",
             "defs",
             container_image=image,
-            container_context={"k8s": container_context} if container_context is not None else None,
+            container_context={
+                **({"k8s": container_context} if container_context is not None else {}),
+                **({"mlrepro": bundle} if bundle is not None else {}),
+            }
+            or None,
         ).get_reconstructable_job("__ASSET_JOB")
         origin = location and RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
         return self.instance.create_run_for_job(
@@ -129,7 +136,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def made(tmp_path: Path) -> Iterator[Cluster]:
     tenants = tmp_path / "tenants.yaml"
     tenants.write_text(TENANTS)
-    namespaces = ["dagster", "team-pricing", "forecast", "kube-system"]
+    namespaces = ["dagster", "team-pricing", "forecast", "offers", "kube-system"]
     root = str(Path(__file__).parents[2])
     environment = {"PYTHONPATH": root}
     node = Node(labels={"pool": "pricing"})
@@ -284,10 +291,36 @@ def test_a_run_that_asks_for_more_is_refused(untouched: Cluster, case: str) -> N
             {"container_context": {"service_account_name": "admin"}},
         ),
         ("runs the image evil.example.com/all:1", {"image": "evil.example.com/all:1"}),
+        (
+            "serves code bundles, tenants.yaml says nothing of it",
+            {"bundle": {**BUNDLE, "workflow_version": "pricing@v3"}},
+        ),
+        ("names no code bundle, tenants.yaml says bundle", {"location": "offers"}),
+        ("names no code bundle", {"location": "offers", "bundle": {**BUNDLE, "bundle": None}}),
+        ("names no code bundle", {"location": "offers", "bundle": {**BUNDLE, "bundle": "../../etc/passwd"}}),
+        ("names no code bundle", {"location": "offers", "bundle": {**BUNDLE, "workflow_version": "pricing@v3"}}),
+        ("names no code bundle", {"location": "offers", "bundle": {**BUNDLE, "workflow_version": "offers@v3\n"}}),
+        ("names no code bundle", {"location": "offers", "bundle": ["5eed"]}),
     ],
 )
 def test_a_code_server_is_not_believed(untouched: Cluster, told: str, options: dict[str, Any]) -> None:
     assert told in untouched.refused(**options)
+
+
+def test_a_run_gets_the_bundle_that_it_was_submitted_with_and_nothing_else_that_is_said_of_it(cluster: Cluster) -> None:
+    said = {"env": [{"name": "MLREPRO_BUNDLE_CACHE", "value": "/etc"}, {"name": "MLREPRO_SCOPE", "value": "pricing"}]}
+    cluster.launch("offers", bundle={**BUNDLE, "LD_PRELOAD": "evil.so"}, container_context=said)
+    (job,) = cluster.double.created
+    assert job.namespace == "offers"
+    env = pod_of(job)["containers"][0]["env"]
+    told = [each for each in env if each["name"] in {"MLREPRO_SCOPE", "LD_PRELOAD"} or "BUNDLE" in each["name"]]
+    assert {each["name"]: each["value"] for each in told} == {
+        "MLREPRO_SCOPE": "offers",
+        "MLREPRO_BUNDLE": BUNDLE["bundle"],
+        "MLREPRO_BUNDLE_CACHE": f"{cluster.instance.run_launcher.dagster_home}/bundles",  # type: ignore[attr-defined]
+    }
+    assert len(told) == 3
+    assert {"name": "MLREPRO_WORKFLOW_VERSION", "value": "offers@v3"} in env
 
 
 def test_what_a_code_server_says_besides_is_left_out(cluster: Cluster) -> None:

@@ -55,7 +55,9 @@ def test_of_a_tenant(more: str, line: int, says: str) -> None:
 @pytest.mark.parametrize(
     ("location", "says"),
     [
-        ("{name: a}", "code_locations[0]: says neither module nor image"),
+        ("{name: a}", "code_locations[0]: says none of module, image and bundle"),
+        ("{name: a, module: m, bundle: true}", "code_locations[0]: says bundle: leave module and args out"),
+        ("{name: a, image: 'i:1', bundle: true, args: [-m, n]}", "says bundle: leave module and args out"),
         ("{name: a, module: m, image: 'i:1'}", "code_locations[0]: says both module and image"),
         ("{name: a, module: m, args: [-m, n]}", "code_locations[0]: args belong to an image"),
         ("{name: a, module: m-n}", "code_locations[0].module: 'm-n' is no Python module"),

@@ -128,6 +128,8 @@ def _deployment(tenants: Tenants, tenant: Named, location: CodeLocation) -> dict
     annotations = {"mlrepro/git-ref": location.git_ref} if location.git_ref else {}
     context = json.dumps({"k8s": launcher.container_context(tenants, tenant)}, sort_keys=True)
     variables = settings.pod_environment(tenants, tenant) | dict.fromkeys(_CONTEXT_OF[bool(args)], context)
+    if location.bundle:
+        variables |= settings.bundle_server(location)
     return {
         "name": location.name,
         **({"image": _image(image)} if image else {}),

@@ -44,7 +44,8 @@ def _variables(tenants: Tenants, tenant: Named) -> str:
 
 def _entry(location: CodeLocation) -> dict[str, Any]:
     if location.module is None:
-        host = location.host or location.name
+        # of bundles it is `mlrepro code-server NAME -p PORT`
+        host = location.host or ("localhost" if location.bundle else location.name)
         return {"grpc_server": {"host": host, "port": location.port, "location_name": location.name}}
     module = {"module_name": location.module, "location_name": location.name}
     folder = {"working_directory": location.working_directory} if location.working_directory else {}

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from mlrepro.tenancy.location import CodeLocation
 from mlrepro.tenancy.model import Named, Tenants
 
 DAGSTER_HOME: Final = "/opt/dagster/dagster_home"
@@ -131,3 +132,21 @@ def store_environment(tenants: Tenants) -> dict[str, str]:
 def pod_environment(tenants: Tenants, tenant: Named) -> dict[str, str]:
     """The same for pods, whose steps are pods too."""
     return environment(tenants, tenant) | {"MLREPRO_EXECUTOR": "kubernetes"}
+
+
+def bundle_server(location: CodeLocation) -> dict[str, str]:
+    """Environment variables of a pod that serves bundles: what `mlrepro code-server`, which the image starts, is told.
+
+    Pods of runs and steps extract bundles to the same path, as Dagster looks for the code where the server had it.
+    """
+    return {
+        "MLREPRO_CODE_LOCATION": location.name,
+        "MLREPRO_BUNDLE_CACHE": bundle_cache(DAGSTER_HOME),
+        "DAGSTER_CODE_SERVER_HOST": "0.0.0.0",  # noqa: S104 - network policies say who gets there
+        "DAGSTER_CODE_SERVER_PORT": str(location.port),
+    }
+
+
+def bundle_cache(home: str) -> str:
+    """Where pods have bundles, below their ``DAGSTER_HOME``, which has to be writable anyway."""
+    return f"{home}/bundles"

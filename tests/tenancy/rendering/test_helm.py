@@ -13,6 +13,8 @@ from dagster._config import process_config
 from dagster._serdes import ConfigurableClassData
 from dagster_k8s import K8sRunLauncher
 
+from mlrepro.bundles import bundle_cache
+from mlrepro.cli.bundles import code_server_command
 from mlrepro.tenancy import Named, Tenants
 from mlrepro.tenancy.coordinator import TenantRunCoordinator
 from mlrepro.tenancy.rendering import render
@@ -130,7 +132,20 @@ def test_isolated_tenants_have_a_database_and_a_place_for_logs_each() -> None:
     assert [each["postgresql"]["postgresqlDatabase"] for each in found] == ["dagster_pricing", "dagster_forecast"]
     logs = [each["computeLogManager"]["config"]["s3ComputeLogManager"]["prefix"] for each in found]
     assert logs == ["dagster/pricing", "dagster/forecast"]
-    assert [len(each["dagsterWebserver"]["workspace"]["servers"]) for each in found] == [2, 1]
+    assert [len(each["dagsterWebserver"]["workspace"]["servers"]) for each in found] == [3, 1]
+
+
+def test_a_code_server_of_bundles_is_told_by_its_environment_what_to_serve_and_where(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offers = next(each for each in load(ISOLATED, "helm/pricing.code.yaml")["deployments"] if each["name"] == "offers")
+    assert "dagsterApiGrpcArgs" not in offers, "the image's own command starts it"
+    for variable in offers["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    given = code_server_command.make_context("code-server", []).params
+    assert (given["location"], given["host"], given["port"]) == ("offers", "0.0.0.0", offers["port"])
+    assert json.loads(given["container_context"])["k8s"]["namespace"] == "pricing"
+    assert str(bundle_cache()) == "/opt/dagster/dagster_home/bundles"
 
 
 def run_worker(tenants: Tenants, tenant: Named) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def settings(folder: Path, text: str) -> dict[str, object]:
     ("tenants", "folder", "names"),
     [
         (SHARED, "machine", {"aircraft", "delay"}),
-        (ISOLATED, "machine/pricing", {"pricing", "prices-old"}),
+        (ISOLATED, "machine/pricing", {"pricing", "prices-old", "offers"}),
         (ISOLATED, "machine/forecast", {"forecast"}),
     ],
 )

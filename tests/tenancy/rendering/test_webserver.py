@@ -111,7 +111,7 @@ def test_of_isolated_tenants_it_finds_each_in_its_folder(tmp_path: Path) -> None
         assert variable["valueFrom"]["secretKeyRef"] == {"name": "dagster-postgresql-secret", "key": tenant.name}
         origins = location_origins_from_yaml_paths([str(folder / tenant.name / "workspace.yaml")])
         names[tenant.name] = {origin.location_name for origin in origins}
-    assert names == {"forecast": {"forecast"}, "pricing": {"pricing", "prices-old"}}
+    assert names == {"forecast": {"forecast"}, "pricing": {"pricing", "prices-old", "offers"}}
 
 
 @BOTH
