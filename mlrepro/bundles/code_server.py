@@ -34,11 +34,11 @@ from dagster_shared.error import SerializableErrorInfo
 from mlrepro.bundles import service_state
 from mlrepro.bundles.server_id import ServerId
 from mlrepro.bundles.service_state import HISTORY, Problem
-from mlrepro.bundles.tags import WORKFLOW_VERSION_TAG
 from mlrepro.bundles.version_server import CONTEXT, Settings, VersionServer
 from mlrepro.catalog.workflows import WorkflowVersion, current_version, unknown_location, workflow_version
 from mlrepro.errors import BundleError, MlreproError, UnknownVersionError
 from mlrepro.store import Store
+from mlrepro.workflow_names import WORKFLOW_VERSION_TAG
 
 INTERVAL: Final = 2.0
 """Seconds between two looks at the history."""

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from mlrepro.bundles.extracting import fetch
-from mlrepro.bundles.tags import WORKFLOW_VERSION_TAG
-from mlrepro.bundles.version_server import BUNDLE, WORKFLOW_VERSION
 from mlrepro.catalog import find_store
 from mlrepro.errors import BundleError
+from mlrepro.workflow_names import BUNDLE, WORKFLOW_VERSION, WORKFLOW_VERSION_TAG
 
 _RUN: Final = ("api", "execute_run")
 

@@ -19,12 +19,7 @@ from mlrepro.bundles.extracting import bundle_cache, fetch, keep
 from mlrepro.catalog.workflows import WorkflowVersion
 from mlrepro.errors import BundleError
 from mlrepro.store import Store
-
-BUNDLE: Final = "MLREPRO_BUNDLE"
-"""Environment variable of every process of a version: digest of the bundle that its code is from."""
-
-WORKFLOW_VERSION: Final = "MLREPRO_WORKFLOW_VERSION"
-"""Environment variable of every process of a version: its name, such as ``pricing@v3``."""
+from mlrepro.workflow_names import BUNDLE, WORKFLOW_VERSION
 
 CONTEXT: Final = "mlrepro"
 """Key in the container context, which Dagster keeps with each run: the version that it was submitted with."""

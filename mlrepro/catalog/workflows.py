@@ -5,6 +5,7 @@ that was pushed, or, after a rollback, an earlier one again. So the newest entry
 """
 
 import datetime as dt
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from mlrepro.store import Entry, Store, StoredValue
 SCHEMA: Final = 1
 PUSH: Final = "push"
 ROLLBACK: Final = "rollback"
+
+_LOOKED_AT: Final = 200
+"""Entries of a history that are looked through for an image: older ones are not deployed any more."""
 
 _NUMBER: Final = re.compile(r"v?([1-9][0-9]{0,11})")
 
@@ -164,6 +168,21 @@ def workflow_version(store: Store, location: str, number: int, *, scope: str | N
             f"v{number} of the code location {location} was written by another version of mlrepro: update it"
         )
     return version
+
+
+def image_version(store: Store, location: str, image: str) -> WorkflowVersion | None:
+    """The newest version of a code location that was pushed as what an image holds; None where none was.
+
+    Args:
+        store: The own scope's histories.
+        location: The code location.
+        image: The image, as it was named when it was pushed.
+    """
+    for entry in itertools.islice(store.entries(_history(location)), _LOOKED_AT):
+        version = _version(location, entry)
+        if version is not None and version.bundle is None and version.image == image:
+            return version
+    return None
 
 
 def append_push(

@@ -1,7 +1,6 @@
 """The job that takes a whole code location back: `mlrepro rollback --location` as a form in the launchpad."""
 
 import os
-from typing import Final
 
 import dagster as dg
 
@@ -10,13 +9,12 @@ from mlrepro.dagster_internals import StepExecutionContext
 from mlrepro.errors import BundleError, MlreproError
 from mlrepro.io_managers import InputHashIOManager
 from mlrepro.io_managers.provenance import code_location, launched_by
-
-_WORKFLOW_VERSION: Final = "MLREPRO_WORKFLOW_VERSION"
+from mlrepro.workflow_names import WORKFLOW_VERSION
 
 
 def is_from_bundle() -> bool:
     """Whether this process runs the code of a bundle, so that there is a history to go back in."""
-    return _WORKFLOW_VERSION in os.environ
+    return WORKFLOW_VERSION in os.environ
 
 
 def workflow_job(*, io_manager_key: str = "io_manager") -> dg.JobDefinition:

@@ -27,6 +27,7 @@ from mlrepro.execution.plain_results import PlainResults
 from mlrepro.execution.pods.hook import speaking
 from mlrepro.execution.replay import Replay, ready_outputs
 from mlrepro.execution.step_handler import CacheFirstStepHandler
+from mlrepro.execution.workflow_tag import stamp
 from mlrepro.io_managers.lookup import Miss
 from mlrepro.io_managers.modes import VERIFY_TAG
 
@@ -97,6 +98,7 @@ class CacheFirstExecutor(Executor):
     def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
         """Replay the hits of a plan and execute the rest."""
         left = execution_plan
+        stamp(plan_context)
         # A run that is resumed told its hits before; a run that verifies computes on purpose.
         if not plan_context.resume_from_failure and VERIFY_TAG not in plan_context.dagster_run.tags:
             try:

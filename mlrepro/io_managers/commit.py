@@ -157,7 +157,7 @@ def result_record(
         "run_id": step_context.run_id,
         "code_location": code_location(step_context),
         "git_commit": git_commit(_folder(computation)),
-        **workflow(),
+        **workflow(step_context),
         "assets": sorted(asset.to_user_string() for asset in step_context.get_output_asset_keys()),
         "started": started.isoformat(),
         "finished": dt.datetime.now(dt.UTC).isoformat(),

@@ -8,6 +8,7 @@ from typing import Final
 
 from mlrepro.dagster_internals import StepExecutionContext
 from mlrepro.resources.user import USER_TAGS, launched_by
+from mlrepro.workflow_names import BUNDLE, WORKFLOW_VERSION, WORKFLOW_VERSION_TAG
 
 __all__ = ["LOCATION_TAG", "USER_TAGS", "code_location", "git_commit", "launched_by", "workflow"]
 
@@ -37,11 +38,9 @@ def code_location(step_context: StepExecutionContext) -> str | None:
     return origin.location_name if origin else step_context.dagster_run.tags.get(LOCATION_TAG)
 
 
-def workflow() -> dict[str, str]:
-    """Name the workflow version, code bundle and image that this process runs, as far as its environment tells."""
-    named = {
-        "workflow_version": "MLREPRO_WORKFLOW_VERSION",
-        "bundle": "MLREPRO_BUNDLE",
-        "image": "DAGSTER_CURRENT_IMAGE",
-    }
-    return {name: found for name, variable in named.items() if (found := os.environ.get(variable))}
+def workflow(step_context: StepExecutionContext) -> dict[str, str]:
+    """Name the workflow version, code bundle and image that this process runs, as far as it knows."""
+    named = {"workflow_version": WORKFLOW_VERSION, "bundle": BUNDLE, "image": "DAGSTER_CURRENT_IMAGE"}
+    tagged = step_context.dagster_run.tags.get(WORKFLOW_VERSION_TAG)  # of an image, the variable is not set
+    told = {} if tagged is None else {"workflow_version": tagged}
+    return told | {name: found for name, variable in named.items() if (found := os.environ.get(variable))}

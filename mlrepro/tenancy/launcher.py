@@ -102,10 +102,11 @@ class TenantRunLauncher(K8sRunLauncher):
         if location.bundle and (submitted := _bundle(location, dagster_run)):
             variables = submitted | {"MLREPRO_BUNDLE_CACHE": bundle_cache(self.dagster_home)}
             settings["env"] += [{"name": name, "value": value} for name, value in variables.items()]
-        context = own.merge(K8sContainerContext.create_from_config({"k8s": settings}))
         container: dict[str, Any] = {}
         if image := _image(tenants, location, dagster_run):
             container["image"] = image
+            settings["env"] += [{"name": "DAGSTER_CURRENT_IMAGE", "value": image}]  # so that it can say what it is
+        context = own.merge(K8sContainerContext.create_from_config({"k8s": settings}))
         try:
             resources = requested(dagster_run.tags, tenant)
         except RunRefusedError:

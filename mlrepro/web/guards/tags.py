@@ -5,11 +5,11 @@ from typing import Final
 
 from dagster._core.storage import tags as dagster_tags
 
-from mlrepro.bundles.tags import WORKFLOW_VERSION_TAG
 from mlrepro.tenancy.launching import allowed_priority
 from mlrepro.tenancy.permissions import DAGSTER_USER_TAG
 from mlrepro.tenancy.tags import LOCATION_TAG, TENANT_TAG
 from mlrepro.web.guards.asked import Asked, Refused
+from mlrepro.workflow_names import WORKFLOW_VERSION_TAG
 
 IDENTITY_TAGS: Final = frozenset({DAGSTER_USER_TAG, dagster_tags.USER_TAG})
 """Tags that say who launched a run. They are always set to who did."""
