@@ -43,6 +43,11 @@ def _cascade(function: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="With --location: write the version's image into this values file too.",
 )
+@click.option(
+    "--deployment",
+    metavar="NAMESPACE/NAME",
+    help="With --location: have this Deployment run the version's image too.",
+)
 @_REASON
 @_cascade
 @_PARTITION
@@ -55,6 +60,7 @@ def rollback_command(
     location: str | None,
     to: str | None,
     helm_values: Path | None,
+    deployment: str | None,
     reason: str,
     cascade: bool,
     module: str | None,
@@ -74,10 +80,18 @@ def rollback_command(
       mlrepro rollback features --to v2
       mlrepro rollback --location pricing --to v12 --reason "prices of zero"
       mlrepro rollback --location pricing --helm-values values.yaml    for an image that is deployed from git
+      mlrepro rollback --location pricing --deployment pricing/code-server    for one that is not
     """
-    if location is not None or asset is None or helm_values is not None:
+    if location is not None or asset is None or helm_values is not None or deployment is not None:
         _rollback_location(
-            where, location, to, helm_values, reason, who, given=[asset, channel, partition, module, cascade]
+            where,
+            location,
+            to,
+            helm_values,
+            deployment,
+            reason,
+            who,
+            given=[asset, channel, partition, module, cascade],
         )
         return
     # these bring Dagster, which the verbs that only read the store do without
@@ -104,10 +118,12 @@ def _rollback_location(
     location: str | None,
     to: str | None,
     helm_values: Path | None,
+    deployment: str | None,
     reason: str,
     who: str | None,
     given: list[Any],
 ) -> None:
+    from mlrepro.bundles.deployment_image import patch_image
     from mlrepro.bundles.helm_values import set_image
     from mlrepro.catalog.workflows import append_rollback, parse_number, rollback_target
     from mlrepro.resources.user import launched_by
@@ -118,12 +134,16 @@ def _rollback_location(
             " cascade goes with it"
         )
     store, number = where.store(), None if to is None else parse_number(to)
-    if helm_values is not None:
+    if helm_values is not None or deployment is not None:
         target = rollback_target(store, location, number)
         if target.image is None:
-            raise MlreproError(f"{target.name} was pushed without an image: there is nothing to write to {helm_values}")
-        # before the history moves, which would not know of a file that can't be edited
-        set_image(helm_values, location, target.image)
+            there = helm_values or deployment
+            raise MlreproError(f"{target.name} was pushed without an image: there is nothing to write to {there}")
+        # before the history moves, which would not know of what can't be changed
+        if helm_values is not None:
+            set_image(helm_values, location, target.image)
+        if deployment is not None:
+            patch_image(deployment, target.image)
         number = target.of
     moved = append_rollback(store, location, number, who=who or launched_by(), reason=reason)
     if where.as_json:
@@ -132,6 +152,8 @@ def _rollback_location(
     click.echo(f"{location}: v{moved.body['from']} -> v{moved.of} by {moved.who}, as v{moved.number} of its history")
     if helm_values is not None:
         click.echo(f"{helm_values} has the image {moved.image}: commit it")
+    if deployment is not None:
+        click.echo(f"{deployment} has the image {moved.image}: Kubernetes rolls it out")
 
 
 @app.command("promote")

@@ -14,6 +14,7 @@ Object = dict[str, Any]
 
 # resource: the path of its API, its kind
 RESOURCES = {
+    "deployments": ("apis/apps/v1", "Deployment"),
     "configmaps": ("api/v1", "ConfigMap"),
     "events": ("api/v1", "Event"),
     "jobs": ("apis/batch/v1", "Job"),
@@ -24,7 +25,7 @@ RESOURCES = {
     "secrets": ("api/v1", "Secret"),
 }
 _PATH = re.compile(
-    r"/(?P<api>api/v1|apis/batch/v1)(/namespaces/(?P<namespace>[^/]+))?"
+    r"/(?P<api>api/v1|apis/batch/v1|apis/apps/v1)(/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<resource>[a-z]+)(/(?P<name>[^/]+))?(/(?P<part>status|log|eviction))?"
 )
 _TERM = re.compile(r"(?P<absent>!)?(?P<name>[\w./-]+)(\s*(?P<sign>==?|!=)\s*(?P<value>[\w./-]*))?")
@@ -44,7 +45,7 @@ class ApiError(Exception):
 
 def qualified(resource: str) -> str:
     """The resource as error messages name it."""
-    return "jobs.batch" if resource == "jobs" else resource
+    return {"jobs": "jobs.batch", "deployments": "deployments.apps"}.get(resource, resource)
 
 
 def not_found(resource: str, name: str) -> ApiError:
@@ -86,7 +87,7 @@ class Request:
     """One call of the API.
 
     Attributes:
-        method: ``GET``, ``POST`` or ``DELETE``.
+        method: ``GET``, ``POST``, ``DELETE`` or ``PATCH``.
         resource: The plural, such as ``jobs``.
         namespace: The namespace; None for all of them, and for namespaces themselves.
         name: The object's name; None for the whole list.

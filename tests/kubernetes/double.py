@@ -18,7 +18,8 @@ What it does as a cluster does:
   than its limit is OOMKilled. Pods can be evicted through the API.
 
 What it leaves out: volumes, all but a Pod's first container, restarts (``backoffLimit`` counts as 0, which is what
-dagster-k8s sets), ``PATCH`` and ``PUT``, and ``watch``. What only a node of one's own shows - eviction by the kubelet,
+dagster-k8s sets), ``PUT``, all of ``PATCH`` but JSON patches that test and replace, and ``watch``. Whoever asks may do
+everything, but for what a test puts into ``forbidden``. What only a node of one's own shows - eviction by the kubelet,
 preemption, shutdown - a test asks of the double itself.
 
 The stations of a Job are methods of their own, in the order in which a cluster reaches them: ``_admit`` (the API
@@ -170,6 +171,7 @@ class KubernetesDouble:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             **(environment or {}),
         }
+        self.forbidden: set[tuple[str, str]] = set()  # verb and resource
         self.lists: collections.Counter[str] = collections.Counter()  # calls so far, by resource
         self._created: list[CreatedJob] = []
         self._objects: dict[tuple[str, str, str], Object] = {}
@@ -296,6 +298,7 @@ class KubernetesDouble:
     def respond(self, request: Request) -> tuple[int, Object | str]:
         """Answer one call with an http status, and an object or a log's text."""
         resource, namespace, name = request.resource, request.namespace or "", request.name
+        self._check_rights(request)
         match request.method, name:
             case _ if "watch" in request.query or "follow" in request.query:
                 raise ApiError(405, "MethodNotAllowed", "the double has neither watch nor follow")
@@ -317,6 +320,8 @@ class KubernetesDouble:
             case "GET", str():
                 item = self._find(resource, namespace, name)
                 return 200, self._log(item, request.query) if request.part == "log" else item
+            case "PATCH", str():
+                return 200, self._patch(resource, namespace, name, request.body)
             case "DELETE", _ if resource != "namespaces" and request.part is None:
                 items = [self._find(resource, namespace, name)] if name else self._select(request)
                 for item in items:
@@ -325,6 +330,31 @@ class KubernetesDouble:
                     return 200, items[0]
                 return 200, {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success"}
         raise ApiError(405, "MethodNotAllowed", f"the double does not know {request.method} for {resource}")
+
+    def _check_rights(self, request: Request) -> None:
+        verb = {"GET": "get", "PATCH": "patch", "POST": "create", "DELETE": "delete"}.get(request.method, "")
+        if (verb, request.resource) in self.forbidden:
+            what = f'{qualified(request.resource)} "{request.name}" is forbidden: User "tester" cannot {verb}'
+            told = f'{what} resource "{request.resource}" in the namespace "{request.namespace}"'
+            raise ApiError(403, "Forbidden", told, name=request.name or "", kind=request.resource)
+
+    def _patch(self, resource: str, namespace: str, name: str, edits: Any) -> Object:
+        if not isinstance(edits, list):
+            raise ApiError(415, "UnsupportedMediaType", "the double knows JSON patches only")
+        item = self._find(resource, namespace, name)
+        patched: Any = json.loads(json.dumps(item))
+        for edit in edits:
+            *path, last = edit["path"].removeprefix("/").split("/")
+            inner = patched
+            for part in path:
+                inner = inner[int(part) if isinstance(inner, list) else part]
+            key = int(last) if isinstance(inner, list) else last
+            if edit["op"] == "test" and inner[key] != edit["value"]:
+                raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request")
+            if edit["op"] == "replace":
+                inner[key] = edit["value"]
+        item.update(patched)
+        return self._touch(item)
 
     def _find(self, resource: str, namespace: str, name: str) -> Object:
         try:
