@@ -15,7 +15,7 @@ from mlrepro.io_managers.key import StepKey
 from mlrepro.io_managers.key_record import code_sources
 from mlrepro.store import Store
 from mlrepro.versioning import canonical_json, reference
-from mlrepro.versioning.code.files import files_of
+from mlrepro.versioning.code.files import ProjectFiles, files_of
 
 
 def code_record(
@@ -49,8 +49,14 @@ def code_record(
         "not_followed": [report.message for report in key.code.reports if not report.followed],
         "function": function,
         "definitions": pointer,
-        "files": store.write_bytes(canonical_json(files).encode()) if files else None,
+        "files": _kept(store, files) if files.texts else None,
     }
+
+
+def _kept(store: Store, files: ProjectFiles) -> str:
+    """Have the files in the own scope: written once, then only asked for."""
+    there = store.has_blob(files.digest, len(files.packed), scope=store.scope)
+    return files.digest if there else store.write_bytes(files.packed)
 
 
 def definitions_pointer(step_context: StepExecutionContext) -> dict[str, Any] | None:
