@@ -2,7 +2,8 @@
 
 A project of 40 modules of 200 lines that import one another; assets that compute next to nothing, in one process (where
 nothing else hides the cost). Rounds alternate, each on a store and an instance of its own; all are computed, then all
-are hits. Medians of the paired ratios, of wall time and of processor time, which other work on the machine disturbs less.
+are hits. Medians of the paired ratios, of wall time and of
+processor time, which other work on the machine disturbs less.
 
     python benchmarks/stored_code.py [--assets 100] [--modules 40] [--rounds 7]
 """
@@ -62,9 +63,7 @@ def main() -> None:
 
         assets = [value for value in vars(project).values() if isinstance(value, dg.AssetsDefinition)]
         kinds = [f"{name}{kind}" for name in ("store", "hit") for kind in ("", ", processor")]
-    ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
-            f"{name}{kind}": [] for name in ("store", "hit") for kind in ("", ", processor")
-        }
+        ratios: dict[str, list[float]] = {kind: [] for kind in kinds}
         medians: dict[tuple[str, bool], list[float]] = {}
         for number in range(given.rounds + 1):
             both = {}
