@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mlrepro.bundles import fetch
-from mlrepro.bundles.version_server import BUNDLE, WORKFLOW_VERSION
 from mlrepro.errors import (
     BlobDamagedError,
     BlobMissingError,
@@ -30,6 +29,7 @@ from mlrepro.sharing.foreign import ForeignComputation
 from mlrepro.sharing.task import HandedInput, SharedTask
 from mlrepro.store import Store, StoredValue
 from mlrepro.versioning import digest
+from mlrepro.workflow_names import BUNDLE, WORKFLOW_VERSION
 
 _DAGSTERS = ("dagster/", ".dagster", "mlrepro/")
 
