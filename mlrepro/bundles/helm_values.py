@@ -11,6 +11,7 @@ from typing import Final
 import yaml
 
 from mlrepro.errors import BundleError
+from mlrepro.tenancy.plain_text import reads_as_text
 
 _IMAGE: Final = re.compile(
     r"(?P<repository>[^\s@]+?)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?P<digest>@sha256:[0-9a-f]{64})?"
@@ -104,7 +105,7 @@ def _edited(text: str, edits: list[tuple[yaml.ScalarNode, str]]) -> str:
         if node.value == value:
             continue
         quote = node.style if node.style in {"'", '"'} else ""
-        if not quote and not isinstance(yaml.safe_load(value), str):
+        if not quote and not reads_as_text(value):
             quote = '"'  # a tag such as 1.20 would be a number
         text = text[: node.start_mark.index] + quote + value + quote + text[node.end_mark.index :]
     return text

@@ -35,8 +35,10 @@ def _quantity_schema(example: str) -> dict[str, Any]:
 
 
 Label = Annotated[str, AfterValidator(names.check_label), Field(max_length=63)]
+Release = Annotated[str, AfterValidator(names.check_release), Field(max_length=53)]
 ServiceName = Annotated[str, AfterValidator(names.check_service), Field(max_length=63)]
 Subdomain = Annotated[str, AfterValidator(names.check_subdomain), Field(max_length=253)]
+Plain = AfterValidator(names.check_plain)
 Qualified = Annotated[str, AfterValidator(check_qualified)]
 Module = Annotated[str, AfterValidator(names.check_module)]
 Image = Annotated[str, AfterValidator(check_image)]

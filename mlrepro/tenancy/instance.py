@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from mlrepro.tenancy.fields import Count, Image, Label, Part, Port, Scope, Subdomain
+from mlrepro.tenancy.fields import Count, Image, Label, Part, Plain, Port, Release, Scope, Subdomain
 
 _BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{0,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -40,6 +40,8 @@ def _prefix(text: str) -> str:
 
 BucketUrl = Annotated[str, AfterValidator(_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
+Region = Annotated[str, Field(pattern=r"^[a-z0-9-]+$"), Plain]
+DatabaseName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,30}$"), Plain]
 
 
 class Postgres(Part):
@@ -56,10 +58,8 @@ class Postgres(Part):
 
     host: Annotated[str, AfterValidator(_host)] = Field(description="Its host.")
     port: Port = Field(default=5432, description="Its port.")
-    database: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,30}$")] = Field(default="dagster", description="Name.")
-    user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,30}$")] = Field(
-        default="dagster", description="Who logs in."
-    )
+    database: DatabaseName = Field(default="dagster", description="Name.")
+    user: DatabaseName = Field(default="dagster", description="Who logs in.")
     secret: Subdomain = Field(default="dagster-postgresql-secret", description="Secret with the password.")
     cidrs: list[Cidr] = Field(min_length=1, description="Networks that it answers from.")
 
@@ -78,7 +78,7 @@ class Bucket(Part):
 
     store: BucketUrl = Field(description="Where the store is, such as s3://ml/mlrepro.")
     logs: BucketUrl = Field(description="Where captured output goes, such as s3://ml/dagster-logs.")
-    region: str = Field(default="us-east-1", pattern=r"^[a-z0-9-]+$", description="The bucket's region.")
+    region: Region = Field(default="us-east-1", description="The bucket's region.")
     endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+$", description="URL, where not Amazon's.")
     port: Port = Field(default=443, description="Port that it answers on.")
     cidrs: list[Cidr] = Field(default=["0.0.0.0/0"], min_length=1, description="Networks that it answers from.")
@@ -113,7 +113,7 @@ class Instance(Part):
     """
 
     namespace: Label = Field(default="dagster", description="Namespace of webserver and daemon.")
-    release: Label = Field(default="dagster", description="Name of the Helm release.")
+    release: Release = Field(default="dagster", description="Name of the Helm release.")
     service_account: Subdomain = Field(default="dagster", description="As whom webserver and daemon run.")
     image: Image | None = Field(default=None, description="What code servers of modules, webserver and daemon run.")
     max_concurrent_runs: Count = Field(default=25, description="Runs at once, of all tenants together.")

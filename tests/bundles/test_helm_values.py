@@ -39,13 +39,18 @@ def test_only_the_image_of_the_location_changes() -> None:
     assert differing == ['        tag: "2026.11.1"']
 
 
-@pytest.mark.parametrize("tag", ["1.20", "1e3", "true", "null", "0x1f", "v1", "2026-11-01"])
+@pytest.mark.parametrize("tag", ["1.20", "1e3", "true", "null", "0x1f", "2026-11-01", "1234567e8", "0812"])
 def test_a_tag_stays_a_text(tag: str) -> None:
     changed = with_image(VALUES, "churn", f"registry:5000/other/churn:{tag}")
     assert yaml.safe_load(changed)["dagster-user-deployments"]["deployments"][0]["image"] == {
         "repository": "registry:5000/other/churn",
         "tag": tag,
     }
+    assert f'tag: "{tag}"' in changed, "Helm finds more numbers than PyYAML"
+
+
+def test_a_tag_that_is_a_text_by_itself_stays_without_quotes() -> None:
+    assert "tag: v1\n" in with_image(VALUES, "churn", "registry/churn:v1")
 
 
 def test_a_file_is_replaced_in_one_step_and_left_alone_where_nothing_changes(tmp_path: Path) -> None:

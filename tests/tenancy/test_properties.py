@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlrepro.tenancy import Tenants, read_tenants
+from mlrepro.tenancy.plain_text import reads_as_text
 from mlrepro.tenancy.rendering import render
 from mlrepro.tenancy.rendering.rights import rights_of, scope_place
 from tests.tenancy.files import SMALL
 
-label = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True).filter(lambda name: name != "dagster")
+label = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True).filter(
+    lambda name: name != "dagster" and reads_as_text(name)
+)
 count = st.integers(1, 25)
 
 

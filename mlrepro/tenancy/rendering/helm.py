@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mlrepro.tenancy.location import CodeLocation
 from mlrepro.tenancy.model import Named, Tenants
+from mlrepro.tenancy.names import CODE_RELEASE
 from mlrepro.tenancy.rendering import copies, launcher, pods, settings
 from mlrepro.tenancy.rendering.text import yaml_file
 from mlrepro.tenancy.tenants_file import VARIABLE
@@ -32,7 +33,7 @@ def helm_files(tenants: Tenants) -> Iterator[tuple[str, str]]:
             about = [f"helm upgrade --install {release} dagster/dagster -n {tenant.namespace} -f THIS"]
             yield f"helm/{tenant.name}.dagster.yaml", yaml_file(_instance(tenants, [tenant], tenant), about=about)
         chart = "dagster/dagster-user-deployments"
-        about = [f"helm upgrade --install code {chart} -n {tenant.namespace} -f THIS"]
+        about = [f"helm upgrade --install {CODE_RELEASE} {chart} -n {tenant.namespace} -f THIS"]
         yield f"helm/{tenant.name}.code.yaml", yaml_file(_code(tenants, tenant), about=about)
 
 

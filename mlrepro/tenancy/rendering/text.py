@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import yaml
 
+from mlrepro.tenancy.plain_text import reads_as_text
+
 HEADER: Final = "# Rendered by `mlrepro tenants render` from tenants.yaml: change that file, not this one.\n"
 
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -19,7 +21,8 @@ class _Plain(_Base):  # type: ignore[misc]
 
 
 def _text(dumper: Any, text: str) -> Any:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else None if reads_as_text(text) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Plain.add_representer(str, _text)

@@ -1,10 +1,27 @@
 """Which of the values of Dagster's charts may be set, and to what: as far as we set any.
 
 Helm checks values against the chart's own schema. Where the chart is at hand, `MLREPRO_TEST_DAGSTER_CHART` names its
-folder (`helm pull dagster/dagster --untar`), and the tests use that schema as well.
+folder (`helm pull dagster/dagster --untar`), and the tests use that schema as well; where Helm is too (`pip install
+helm-python-sdk` brings it as a library), test_with_helm.py lets it render the chart.
 """
 
+import json
+import os
+from pathlib import Path
 from typing import Any
+
+FOLDER = os.environ.get("MLREPRO_TEST_DAGSTER_CHART")
+CODE_FOLDER = "charts/dagster-user-deployments"
+
+
+def own_schema(folder: Path) -> dict[str, Any]:
+    """The chart's schema, but for Kubernetes' parts, which are on the network."""
+    schema: dict[str, Any] = json.loads((folder / "values.schema.json").read_text())
+    for definition in schema["$defs" if "$defs" in schema else "definitions"].values():
+        if definition.get("$ref", "").startswith("https:"):
+            del definition["$ref"]
+    return schema
+
 
 TEXT, NUMBER, YES_NO, ANYTHING = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"type": "object"}
 TEXTS = {"type": "object", "additionalProperties": TEXT}

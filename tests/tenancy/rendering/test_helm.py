@@ -1,7 +1,6 @@
 """Helm values: what the charts take, and the pods that Dagster makes of them."""
 
 import json
-import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,8 +22,6 @@ from tests.tenancy.rendering import chart
 from tests.tenancy.rendering.documents import ISOLATED, SHARED, check, load, manifests, webserver
 
 BOTH = pytest.mark.parametrize("tenants", [SHARED, ISOLATED], ids=["shared", "isolated"])
-CHART = os.environ.get("MLREPRO_TEST_DAGSTER_CHART")
-
 
 LAUNCHER = {
     "dagster_home": "/opt/dagster/dagster_home",
@@ -44,7 +41,7 @@ def test_they_are_values_of_the_charts(tenants: Tenants) -> None:
         jsonschema.validate(found, chart.CODE if path.endswith(".code.yaml") else chart.INSTANCE)
 
 
-@pytest.mark.skipif(CHART is None, reason="needs the chart: MLREPRO_TEST_DAGSTER_CHART=its folder")
+@pytest.mark.skipif(chart.FOLDER is None, reason="needs the chart: MLREPRO_TEST_DAGSTER_CHART=its folder")
 @BOTH
 def test_the_charts_own_schema_takes_them(tenants: Tenants) -> None:
     import yaml
@@ -55,12 +52,9 @@ def test_the_charts_own_schema_takes_them(tenants: Tenants) -> None:
         return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
 
     for path, found in values(tenants).items():
-        folder = Path(CHART or "") / ("charts/dagster-user-deployments" if path.endswith(".code.yaml") else "")
-        schema = json.loads((folder / "values.schema.json").read_text())
-        for definition in schema[("$defs" if "$defs" in schema else "definitions")].values():
-            if definition.get("$ref", "").startswith("https:"):  # Kubernetes' parts are on the network
-                del definition["$ref"]
-        jsonschema.validate(merged(yaml.safe_load((folder / "values.yaml").read_text()), found), schema)
+        folder = Path(chart.FOLDER or "") / (chart.CODE_FOLDER if path.endswith(".code.yaml") else "")
+        whole = merged(yaml.safe_load((folder / "values.yaml").read_text()), found)
+        jsonschema.validate(whole, chart.own_schema(folder))
 
 
 def instances(tenants: Tenants) -> list[dict[str, Any]]:
@@ -216,3 +210,10 @@ def test_images(image: str, repository: str, tag: str) -> None:
     tenants = read(small(f"a:\n  code_locations: [{location}]\n  quota: {{cpu: 8, memory: 32Gi}}"))
     (deployment,) = load(tenants, "helm/a.code.yaml")["deployments"]
     assert (deployment["image"]["repository"], deployment["image"]["tag"]) == (repository, tag)
+
+
+def test_a_commit_that_looks_like_a_number_stays_a_text() -> None:
+    location = "{name: a, image: 'r/a:1234567e8', args: [-m, a], git_ref: '12345e6'}"
+    files = render(read(small(f"a:\n  code_locations: [{location}]\n  quota: {{cpu: 8, memory: 32Gi}}")))
+    assert "    tag: '1234567e8'\n" in files["helm/a.code.yaml"]
+    assert "    mlrepro/git-ref: '12345e6'\n" in files["helm/a.code.yaml"]
