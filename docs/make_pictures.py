@@ -1,11 +1,10 @@
 """Take the pictures of the README with Dagster's own webserver and a browser: `make pictures`, after `make demo`.
 
-It needs Debian's chromium, or the browser that CHROMIUM names.
+It needs Debian's chromium.
 """
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,20 +13,15 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.browser import chromium  # noqa: E402 -- after the path
+
 IMAGES = ROOT / "docs" / "images"
 HOME = ROOT / ".demo" / "home"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @contextlib.contextmanager
@@ -61,15 +55,12 @@ def webserver() -> Iterator[str]:
 @contextlib.contextmanager
 def browser(address: str, width: int, height: int) -> Iterator[Page]:
     """Open a browser window of a size, its navigation folded."""
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        context = chromium.new_context(bypass_csp=True, base_url=address, viewport={"width": width, "height": height})
+    with chromium() as started:
+        context = started.new_context(bypass_csp=True, base_url=address, viewport={"width": width, "height": height})
         page = context.new_page()
         page.goto("/asset-groups")
         page.get_by_text("Hide navigation").click()
         yield page
-        chromium.close()
 
 
 def take_hit(page: Page) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ml_asset,
         ml_definitions,
         ml_multi_asset,
+        plan_job,
         rollback_sensor,
         webhook,
     )
@@ -58,6 +59,7 @@ _HOMES = {
     "ml_definitions": "definitions",
     "ml_multi_asset": "definitions",
     "plan": "execution.plan",
+    "plan_job": "definitions",
     "promote": "execution.moves",
     "release": "execution.moves",
     "reproduce": "reproducing",
@@ -97,6 +99,7 @@ __all__ = [
     "ml_definitions",
     "ml_multi_asset",
     "plan",
+    "plan_job",
     "promote",
     "release",
     "reproduce",

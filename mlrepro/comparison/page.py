@@ -63,24 +63,32 @@ def write_page(page: str, path: Path) -> Path:
 
 @functools.cache
 def _template() -> jinja2.Template:
+    environment = templates_of("mlrepro.comparison")
+    environment.filters |= {
+        "time": shown_time,
+        "words": _words,
+        "line_class": _line_class,
+        "zipped": lambda metric: list(zip(metric.values, metric.deltas, metric.relative, strict=True)),
+    }
+    return environment.get_template("page.html")
+
+
+def templates_of(package: str) -> jinja2.Environment:
+    """The templates of a package: all that they are given is escaped, and numbers are shown alike on all pages."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mlrepro.comparison", "templates"),
+        loader=jinja2.PackageLoader(package, "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "breakable": breakable,
         "number": shown.number,
         "value": lambda value: shown.value(value, longest=200),
-        "time": shown_time,
-        "words": _words,
-        "breakable": breakable,
-        "line_class": _line_class,
-        "zipped": lambda metric: list(zip(metric.values, metric.deltas, metric.relative, strict=True)),
     }
     environment.globals["delta"] = shown.delta
-    return environment.get_template("page.html")
+    return environment
 
 
 def breakable(name: str) -> Markup:

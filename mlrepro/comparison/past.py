@@ -1,6 +1,6 @@
 """All versions of an asset with their metrics, and what its channels did: what a comparison is seen against."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlrepro.catalog import Version, VersionName
@@ -10,7 +10,7 @@ from mlrepro.comparison.lineage import identity
 from mlrepro.comparison.metrics import Number, own_metrics
 from mlrepro.comparison.records import Records, at_once
 
-_MOST_MOVES = 200
+MOST_MOVES = 200
 """Newest entries of a channel that are shown."""
 
 
@@ -77,7 +77,19 @@ def read_past(
     asset, partition = versions[0].asset, versions[0].partition
     by_number = {version.number: version for version in (*versions, *records.versions(asset, partition))}
     ordered = tuple(by_number[number] for number in sorted(by_number))
-    moves = [
+    return Past(
+        asset=str(VersionName(asset, None)),
+        versions=ordered,
+        metrics=tuple(metrics_of(ordered, entries, records, only)[0]),
+        moves=tuple(sorted(moves_of(entries), key=lambda move: move.when)),
+        marked=dict(zip((version.number for version in versions), labels, strict=True)),
+        left_out=max(0, ordered[0].number - 1) if len(ordered) < ordered[-1].number else 0,
+    )
+
+
+def moves_of(entries: Iterable[ChannelEntry]) -> list[Move]:
+    """The promotions and rollbacks among a channel's entries, as plots mark them."""
+    return [
         Move(
             entry.name.channel,
             entry.kind,
@@ -88,16 +100,8 @@ def read_past(
             entry.reason,
         )
         for entry in entries
-        if entry.kind in ("promotion", "rollback") and entry.after is not None
+        if entry.kind in {"promotion", "rollback"} and entry.after is not None
     ]
-    return Past(
-        asset=str(VersionName(asset, None)),
-        versions=ordered,
-        metrics=tuple(metrics_of(ordered, entries, records, only)[0]),
-        moves=tuple(sorted(moves, key=lambda move: move.when)),
-        marked=dict(zip((version.number for version in versions), labels, strict=True)),
-        left_out=max(0, ordered[0].number - 1) if len(ordered) < ordered[-1].number else 0,
-    )
 
 
 def metrics_of(
@@ -129,7 +133,7 @@ def channel_entries(version: Version, records: Records) -> list[ChannelEntry]:
     names = [name for name in channels_of(records.store, version.asset) if name.partition == version.partition]
     entries: list[ChannelEntry] = []
     for name in names:
-        entries += [entry for entry, _ in zip(entries_of(records.store, name), range(_MOST_MOVES), strict=False)]
+        entries += [entry for entry, _ in zip(entries_of(records.store, name), range(MOST_MOVES), strict=False)]
     return entries
 
 

@@ -7,6 +7,7 @@ from mlrepro.definitions.ml_asset import ml_asset
 from mlrepro.definitions.ml_definitions import ml_definitions
 from mlrepro.definitions.ml_multi_asset import ml_multi_asset
 from mlrepro.definitions.notices import webhook
+from mlrepro.definitions.plan_job import plan_job
 from mlrepro.definitions.promoted import Promoted
 from mlrepro.definitions.rollback import rollback_sensor
 
@@ -19,6 +20,7 @@ __all__ = [
     "ml_asset",
     "ml_definitions",
     "ml_multi_asset",
+    "plan_job",
     "rollback_sensor",
     "webhook",
 ]

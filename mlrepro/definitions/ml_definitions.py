@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from mlrepro.definitions.jobs import channel_jobs
+from mlrepro.definitions.plan_job import plan_job
 from mlrepro.definitions.workflow_job import is_from_bundle, workflow_job
 from mlrepro.execution.default_executor import default_executor
 from mlrepro.io_managers import InputHashIOManager
@@ -24,8 +25,8 @@ def ml_definitions(
     Whatever you give is left as it is. The IO manager is filled in where ``resources`` has none, and the executor where
     there is none: Dagster's default behind `cache_first`, or a pod for each step where the environment variable
     ``MLREPRO_EXECUTOR`` is ``kubernetes``. The jobs ``rollback``, ``promote`` and ``release``, which move channels and
-    pins, are added unless there are jobs or assets of these names; where the code is from a bundle,
-    ``rollback_workflow`` too. Each piece can be used alone:
+    pins, and ``mlrepro_plan`` are added unless there are jobs or assets of these names; where the code is from a
+    bundle, ``rollback_workflow`` too. Each piece can be used alone:
     ``Definitions(resources={"io_manager": InputHashIOManager()}, executor=cache_first(...), jobs=channel_jobs())``.
 
     Args:
@@ -49,7 +50,7 @@ def ml_definitions(
     assets = list(definitions.get("assets") or ())
     # Dagster takes an asset's function and a job of one name for two definitions of the same
     names |= {each.node_def.name for each in assets if isinstance(each, dg.AssetsDefinition) and each.is_executable}
-    ours = [*channel_jobs(assets), *([workflow_job()] if is_from_bundle() else [])]
+    ours = [*channel_jobs(assets), plan_job(), *([workflow_job()] if is_from_bundle() else [])]
     jobs = [job for job in ours if job.name not in names]
     if assets:
         definitions["assets"] = assets  # it may have been a generator

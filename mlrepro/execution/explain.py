@@ -79,17 +79,18 @@ def explain(
     graph = found.resolve_asset_graph()
     keys = selected_keys(graph, [dg.AssetKey.from_user_string(asset)])
     (key,) = keys
+    job = found.resolve_implicit_global_asset_job_def()
     run: dict[str, Any] = {
         "partition": partition,
         "config": run_config_from(config),
         "tags": tags,
         "instance": instance,
     }
-    with steps_of_run(found, _with_upstream(graph, key), **run) as steps:
+    with steps_of_run(job, _with_upstream(graph, key), **run) as steps:
         outlooks = list(_walk(steps))
         explanation = _of_asset(steps, key, partition, outlooks)
     if explanation.verdict == "depends":
-        with steps_of_run(found, keys, **run) as steps:
+        with steps_of_run(job, keys, **run) as steps:
             alone = _of_asset(steps, key, partition, list(_walk(steps)))
         explanation = replace(explanation, by_itself=alone)
     return explanation

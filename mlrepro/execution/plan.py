@@ -75,11 +75,34 @@ def plan(
         [('hit', 1)]
     """
     found = definitions_in(definitions)
+    keys = selected_keys(found.resolve_asset_graph(), selection)
+    job = found.resolve_implicit_global_asset_job_def()
+    return plan_run(job, keys, partition=partition, config=config, instance=instance, tags=tags)
+
+
+def plan_run(
+    assets: dg.JobDefinition,
+    keys: frozenset[dg.AssetKey],
+    *,
+    partition: str | None = None,
+    config: str | Path | dict[str, Any] | None = None,
+    instance: dg.DagsterInstance | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Plan:
+    """Tell what a run of some assets would do; the other arguments and what it raises are those of `plan`.
+
+    Args:
+        assets: The code location's job of all assets.
+        keys: Those that would be materialized.
+        partition: Partition key.
+        config: Run config.
+        instance: The Dagster instance.
+        tags: Tags of the run.
+    """
     run_config = run_config_from(config)
     with no_collection():
-        keys = selected_keys(found.resolve_asset_graph(), selection)
         check_refreshed(keys, tags)
-        with steps_of_run(found, keys, partition=partition, config=run_config, tags=tags, instance=instance) as steps:
+        with steps_of_run(assets, keys, partition=partition, config=run_config, tags=tags, instance=instance) as steps:
             look_ahead = LookAhead(steps, check_values=False)
             outlooks = [outlook for level in look_ahead.walk() for outlook in level]
             return _Planner(steps, partition, outlooks).plan()

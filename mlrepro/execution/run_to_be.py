@@ -23,7 +23,7 @@ from mlrepro.execution.loading import one_line
 
 @contextmanager
 def steps_of_run(
-    definitions: dg.Definitions,
+    assets: dg.JobDefinition,
     keys: frozenset[dg.AssetKey],
     *,
     partition: str | None,
@@ -34,8 +34,8 @@ def steps_of_run(
     """Set up the steps of a run that would materialize some assets.
 
     Args:
-        definitions: Where the assets are.
-        keys: The assets.
+        assets: The code location's job of all assets.
+        keys: Those that would be materialized.
         partition: Partition key, where some of them are partitioned.
         config: Run config.
         tags: Tags of the run.
@@ -46,7 +46,7 @@ def steps_of_run(
             does not fit.
     """
     with _instance(instance) as where:
-        job = _job(definitions, keys)
+        job = _job(assets, keys)
         _check_partition(job, keys, partition, where)
         try:
             if not config and partition is not None:
@@ -84,8 +84,7 @@ def _instance(instance: dg.DagsterInstance | None) -> Iterator[dg.DagsterInstanc
         yield opened
 
 
-def _job(definitions: dg.Definitions, keys: frozenset[dg.AssetKey]) -> dg.JobDefinition:
-    job = definitions.resolve_implicit_global_asset_job_def()
+def _job(job: dg.JobDefinition, keys: frozenset[dg.AssetKey]) -> dg.JobDefinition:
     if keys == job.asset_layer.selected_asset_keys:
         return job  # making a subset of everything takes as long as making the job
     try:

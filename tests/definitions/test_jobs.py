@@ -203,6 +203,25 @@ def test_an_asset_that_is_called_like_one_of_them_is_left() -> None:
     assert dg.AssetKey("release") in repository.asset_graph.get_all_asset_keys()
 
 
+def test_a_plan_is_made_by_a_run_that_materializes_nothing(lab: Lab) -> None:
+    def told(*selection: str) -> Any:
+        with launch_in_a_code_location(lab, "mlrepro_plan", "mia", False, selection=list(selection)) as done:
+            assert not done.get_asset_materialization_events()
+            if not done.success:
+                (event,) = [each for each in done.all_events if each.is_step_failure]
+                return str(event.step_failure_data.error.message)
+            (event,) = [each for each in done.all_events if each.is_successful_output]
+            return {
+                row["asset"]: row["verdict"] for row in event.step_output_data.metadata["mlrepro/plan"].value["assets"]
+            }
+
+    assert told("*") == {"slope": "run", "slope/production": "depends"}
+    with launch_in_a_code_location(lab, "__ASSET_JOB", "mia", False) as trained:
+        assert trained.success
+    assert told("slope", 'key:"slope/production"') == {"slope": "hit", "slope/production": "hit"}
+    assert "nobody" in told("nobody")
+
+
 TEAM = """
 from dagster import in_process_executor
 from mlrepro import ReproStore, channel, ml_asset, ml_definitions

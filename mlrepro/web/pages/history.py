@@ -10,7 +10,7 @@ from mlrepro.catalog.channels import ChannelEntry, ChannelName, entries_of
 from mlrepro.catalog.history import find_number, newest_version, partition_of_part, versions_of
 from mlrepro.catalog.pins import pin_entries
 from mlrepro.comparison.metrics import Number, own_metrics
-from mlrepro.comparison.past import Move, Past, metrics_of
+from mlrepro.comparison.past import MOST_MOVES, Move, Past, metrics_of, moves_of
 from mlrepro.comparison.plot import Plot, plots
 from mlrepro.comparison.records import Records, at_once
 from mlrepro.errors import StoreError
@@ -18,9 +18,6 @@ from mlrepro.store import Store
 
 MOST_VERSIONS = 200
 """Newest versions that a plot shows."""
-
-MOST_MOVES = 200
-"""Newest entries of a channel that are read."""
 
 _MOST_PINS = 100
 _MOST_CHANNELS = 200
@@ -105,7 +102,7 @@ def read_history(
         )
     )
     moves = sorted(
-        [*(move for each in entries.values() for move in _moves(each)), *_pins(store, asset, partition)],
+        [*(move for each in entries.values() for move in moves_of(each)), *_pins(store, asset, partition)],
         key=lambda move: move.when,
     )
     metrics: Sequence[Mapping[str, Number]] = ()
@@ -170,22 +167,6 @@ def partitions_of(store: Store, asset: tuple[str, ...], most: int) -> list[str]:
     prefix = ("versions", *asset)
     found = (partition_of_part(history[-1]) for history in store.histories(prefix) if len(history) == len(prefix) + 1)
     return list(itertools.islice((each for each in found if each is not None), most))
-
-
-def _moves(entries: Sequence[ChannelEntry]) -> list[Move]:
-    return [
-        Move(
-            entry.name.channel,
-            entry.kind,
-            entry.before.number if entry.before else None,
-            entry.after.number,
-            entry.when.isoformat(),
-            entry.who,
-            entry.reason,
-        )
-        for entry in entries
-        if entry.kind in {"promotion", "rollback"} and entry.after is not None
-    ]
 
 
 def _pins(store: Store, asset: tuple[str, ...], partition: str | None) -> list[Move]:

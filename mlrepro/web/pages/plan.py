@@ -1,36 +1,33 @@
-"""What materializing a selection would do: what records tell, and, where its code runs here, what a run would find.
+"""What materializing a selection would do: what records tell, and what the code location's own code has found.
 
-Code locations are other processes, often in other containers, and what a run would look up depends on their code. So
-records are asked first: Dagster's own knowledge of what has changed since each asset was materialized. The look-up
-itself (`mlrepro plan`) is made by a process of the code location's own Python environment, which there is on the
-webserver's machine only for locations that the webserver starts itself.
+Code locations are other processes, often in other containers, and what a run would look up depends on their code,
+their environment and their resources. So records are asked first: Dagster's own knowledge of what has changed since
+each asset was materialized. The look-up itself is a run of the job ``mlrepro_plan``, where runs of that location are.
 """
 
-import json
-import os
-import subprocess
-import sys
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from dagster import AssetKey
+from dagster import AssetKey, DagsterEventType
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import StaleStatus
-from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin
-from dagster._core.workspace.permissions import Permissions
 from pydantic import BaseModel, Field
+from starlette.requests import Request
 
-from mlrepro.errors import FormError, NotAllowedError, NotHereError
+from mlrepro.definitions.plan_job import PLAN_JOB
+from mlrepro.errors import FormError, NotHereError
 from mlrepro.execution.selecting import selected_keys
+from mlrepro.io_managers.facts import PREFIX
 from mlrepro.tenancy.members import Role
 from mlrepro.web.pages.asked import Asked
 from mlrepro.web.pages.known import Known
+from mlrepro.web.pages.launching import Launches, launch_job
 from mlrepro.web.pages.page import Built, Query
+from mlrepro.web.pages.running import read_run
 
 MOST: Final = 200
-_PATIENCE: Final = 120
 
 
 class PlanQuery(Query):
@@ -40,6 +37,9 @@ class PlanQuery(Query):
         default=None, description="In Dagster's asset selection syntax: *churn_model, group:training.", max_length=2000
     )
     location: str | None = Field(default=None, description="Only assets of this code location.", max_length=200)
+    asked: str | None = Field(
+        default=None, description="Id of a run of the job mlrepro_plan, whose answer is shown.", max_length=200
+    )
 
 
 class Planned(BaseModel):
@@ -48,7 +48,7 @@ class Planned(BaseModel):
     name: str
     location: str
     status: Literal["fresh", "stale", "missing", "source"] = Field(
-        description="fresh: nothing changed since its newest materialization, so a run finds it in the cache."
+        description="fresh: neither its code nor its inputs changed since its newest materialization."
     )
     causes: list[str] = Field(description="What changed since.")
     page: str
@@ -64,6 +64,19 @@ class Exact(BaseModel):
     seconds: float | None
 
 
+class LookUp(BaseModel):
+    """What the code location's own code was asked, and what it found."""
+
+    run_id: str
+    status: str
+    finished: bool
+    user: str | None
+    when: dt.datetime | None
+    error: str | None
+    assets: list[Exact]
+    page: str
+
+
 class Plan(BaseModel):
     """A plan."""
 
@@ -74,8 +87,8 @@ class Plan(BaseModel):
     left_out: int = Field(description="Assets beyond the first 200.")
     may: bool = Field(description="Whether the user may launch it.")
     why_not: str | None
-    can_look_up: bool = Field(description="Whether the code location's own code can be asked here.")
-    exact: list[Exact] | None = Field(default=None, description="What the code location's own code found.")
+    can_look_up: bool = Field(description="Whether the code location has the job that asks its code.")
+    found: LookUp | None = Field(description="What the code location's own code found.")
 
 
 def plan(asked: Asked, query: PlanQuery) -> Built:
@@ -97,7 +110,8 @@ def plan(asked: Asked, query: PlanQuery) -> Built:
         left_out=len(chosen) - len(shown),
         may=bool(chosen) and why_not is None,
         why_not=why_not,
-        can_look_up=len(of) == 1 and _python_of(asked, next(iter(of))) is not None,
+        can_look_up=len(of) == 1 and _has_job(asked, chosen[0]),
+        found=_found(asked, query.asked) if query.asked else None,
     )
     return Built(answer, {"tab": "plan"})
 
@@ -118,92 +132,65 @@ def selected(asked: Asked, query: PlanQuery) -> list[Known]:
     return seen
 
 
-def look_up(asked: Asked, query: PlanQuery) -> list[Exact]:
-    """Ask the code location's own code what a run would find. This runs that code, so it takes the right to launch.
+def look_up(asked: Asked, server: Launches, request: Request, query: PlanQuery) -> str:
+    """Launch the run that asks the code location's own code what a run would find.
+
+    Returns:
+        Path of the page that shows it.
 
     Raises:
         NotAllowedError: The user may not launch runs there.
-        FormError: Its code runs elsewhere, or failed.
+        FormError: The selection is of several code locations, or its location has no such job.
     """
     chosen = selected(asked, query)
-    (location, *others) = sorted({known.location for known in chosen})
-    if others:
+    if len({known.location for known in chosen}) > 1:
         raise FormError("choose a code location: each is asked by itself")
-    if not asked.context.has_permission_for_location(Permissions.LAUNCH_PIPELINE_EXECUTION, location):
-        raise NotAllowedError(_why_not(asked, {location}) or f"this runs code of {location}")
-    python = _python_of(asked, location)
-    if python is None:
-        raise FormError(f"the code of {location} runs elsewhere: ask there, by `mlrepro plan`")
+    if not _has_job(asked, chosen[0]):
+        raise FormError(f"{chosen[0].location} has no job {PLAN_JOB}: ml_definitions adds it, or plan_job() does")
     keys = [f'key:"{known.name}"' for known in chosen]
-    done = _run(python, keys, asked.instance.root_directory)
-    try:
-        told: Mapping[str, Any] = json.loads(done)
-        return [
+    run_id = launch_job(server, request, chosen[0], PLAN_JOB, {"selection": keys})
+    return asked.page("plan", selection=query.selection, location=query.location, asked=run_id)
+
+
+def _has_job(asked: Asked, known: Known) -> bool:
+    location = asked.context.get_code_location(known.location)
+    return location.get_repository(known.repository).has_job(PLAN_JOB)
+
+
+def _found(asked: Asked, run_id: str) -> LookUp:
+    run = read_run(asked, run_id)
+    if run.job != PLAN_JOB:
+        raise NotHereError(f"run {run_id[:100]} made no plan")
+    told: Any = None
+    for entry in asked.instance.all_logs(run.id, of_type=DagsterEventType.STEP_OUTPUT):
+        event = entry.dagster_event
+        said = event.step_output_data.metadata.get(f"{PREFIX}plan") if event else None
+        told = getattr(said, "value", None) or told
+    rows = told.get("assets") if isinstance(told, Mapping) else None
+    return LookUp(
+        run_id=run.id,
+        status=run.status,
+        finished=run.finished,
+        user=run.user,
+        when=run.launched,
+        error=run.error,
+        assets=[
             Exact(
-                asset=str(row["asset"]),
-                verdict=str(row["verdict"]),
+                asset=str(row.get("asset")),
+                verdict=str(row.get("verdict")),
                 reason=str(row.get("reason") or _whose(row)),
                 version=row.get("version"),
                 seconds=row.get("seconds"),
             )
-            for row in told["assets"]
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormError(f"the code of {location} answered something else than a plan") from error
+            for row in (rows if isinstance(rows, list) else ())
+            if isinstance(row, Mapping)
+        ],
+        page=run.page,
+    )
 
 
 def _whose(row: Mapping[str, Any]) -> str:
     return f"computed by {row['computed_by']}" if row.get("computed_by") else ""
-
-
-def _run(python: "_Python", selection: list[str], home: str) -> str:
-    command = [
-        python.executable,
-        "-c",
-        "from mlrepro.cli import main; main()",
-        "plan",
-        "-m",
-        python.module,
-        "--json",
-        "--",
-        *selection,
-    ]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=python.folder,
-            env={**os.environ, "DAGSTER_HOME": home},
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise FormError(f"the code could not be asked: {error.__class__.__name__}") from error
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise FormError(f"the code could not be asked: {lines[-1][:500] if lines else 'it failed'}")
-    return done.stdout
-
-
-class _Python(BaseModel):
-    executable: str
-    module: str
-    folder: Path | None
-
-
-def _python_of(asked: Asked, location: str) -> _Python | None:
-    """How the code of a location is started here; None where it runs elsewhere."""
-    entry = asked.context.get_location_entry(location)
-    origin = entry.origin if entry else None
-    if not isinstance(origin, ManagedGrpcPythonEnvCodeLocationOrigin):
-        return None
-    target = origin.loadable_target_origin
-    module = target.module_name or target.package_name
-    if module is None or target.attribute not in (None, "defs"):
-        return None
-    folder = Path(target.working_directory) if target.working_directory else None
-    return _Python(executable=target.executable_path or sys.executable, module=module, folder=folder)
 
 
 def _why_not(asked: Asked, locations: set[str]) -> str | None:

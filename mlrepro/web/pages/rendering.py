@@ -13,7 +13,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from mlrepro.comparison import shown
-from mlrepro.comparison.page import breakable
+from mlrepro.comparison.page import templates_of
 from mlrepro.web.pages import texts
 
 HEADERS: Final = {
@@ -58,16 +58,9 @@ def static_version(name: str) -> str:
 @functools.cache
 def environment() -> jinja2.Environment:
     """The templates."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("mlrepro.web.pages", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = templates_of("mlrepro.web.pages")
     made.filters |= {
         "ago": texts.ago,
-        "breakable": breakable,
         "bytes": shown.size,
         "code": texts.highlighted,
         "compact": lambda value: texts.cut(_compact(value), 2000),
@@ -75,13 +68,11 @@ def environment() -> jinja2.Environment:
         "duration": shown.duration,
         "long_duration": texts.long_duration,
         "markdown": texts.markdown,
-        "number": shown.number,
         "percent": lambda part: "-" if part is None else f"{part:.0%}",
         "time": _time,
         "when": _when,
-        "value": lambda value: shown.value(value, longest=200),
     }
-    made.globals |= {"delta": shown.delta, "static_version": static_version}
+    made.globals["static_version"] = static_version
     return made
 
 

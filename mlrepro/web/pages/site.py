@@ -19,7 +19,7 @@ from mlrepro.web.pages.known import Workspace
 from mlrepro.web.pages.launching import materialize
 from mlrepro.web.pages.moves import VERBS, Move, Verb, move, release_asset
 from mlrepro.web.pages.openapi import document
-from mlrepro.web.pages.page import Built, Page
+from mlrepro.web.pages.page import Page
 from mlrepro.web.pages.posting import read_form
 from mlrepro.web.pages.problems import problem, shell
 from mlrepro.web.pages.rendering import STATIC, as_json, html, static
@@ -73,7 +73,7 @@ class Site:
         moving = {verb: self._posting(server, _moving(server, verb)) for verb in VERBS}
         routes += [Route(f"/channel/{verb}", endpoint, methods=["POST"]) for verb, endpoint in moving.items()]
         routes.append(Route("/asset/release", self._posting(server, _releasing(server)), methods=["POST"]))
-        routes.append(Route("/plan", self._posting(server, self._looking_up), methods=["POST"]))
+        routes.append(Route("/plan", self._posting(server, _looking_up(server)), methods=["POST"]))
         routes.append(Route("/plan/materialize", self._posting(server, _materializing(server)), methods=["POST"]))
         routes += [Route(f"/static/{name}", _static(name), methods=["GET"]) for name in STATIC]
         routes.append(Route("/{path:path}", self._getting(server, _nothing), methods=["GET"]))
@@ -133,23 +133,12 @@ class Site:
     def _page(self, page: Page) -> Callable[[Asked, Request], Response]:
         def answer(asked: Asked, request: Request) -> Response:
             query = page.query.read(request.query_params)
-            return self._shown(asked, page, query, page.build(asked, query))
+            built = page.build(asked, query)
+            token = self._tokens.make(asked.user, self._tenant)
+            shown = {**shell(asked), "query": query, "answer": built.answer, "token": token, **built.more}
+            return html(page.template, shown)
 
         return answer
-
-    def _shown(self, asked: Asked, page: Page, query: Any, built: Built) -> Response:
-        token = self._tokens.make(asked.user, self._tenant)
-        return html(
-            page.template, {**shell(asked), "query": query, "answer": built.answer, "token": token, **built.more}
-        )
-
-    def _looking_up(self, asked: Asked, request: Request, sent: dict[str, Any]) -> Response:  # noqa: ARG002
-        query = plan.PlanQuery.model_validate(sent)
-        exact = plan.look_up(asked, query)
-        built = plan.plan(asked, query)
-        answer = cast("plan.Plan", built.answer).model_copy(update={"exact": exact})
-        page = next(page for page in PAGES if page.name == "plan")
-        return self._shown(asked, page, query, Built(answer, built.more))
 
 
 def _twin(page: Page) -> Callable[[Asked, Request], Response]:
@@ -171,6 +160,13 @@ def _moving(server: Server, verb: Verb) -> Callable[[Asked, Request, dict[str, A
 def _releasing(server: Server) -> Callable[[Asked, Request, dict[str, Any]], Response]:
     def answer(asked: Asked, request: Request, sent: dict[str, Any]) -> Response:
         return RedirectResponse(release_asset(asked, server, request, Move.model_validate(sent)), 303)
+
+    return answer
+
+
+def _looking_up(server: Server) -> Callable[[Asked, Request, dict[str, Any]], Response]:
+    def answer(asked: Asked, request: Request, sent: dict[str, Any]) -> Response:
+        return RedirectResponse(plan.look_up(asked, server, request, plan.PlanQuery.model_validate(sent)), 303)
 
     return answer
 

@@ -3,21 +3,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests import browser
-from tests.web.pages.shop import Shop, shop
+from tests.web.fixtures import served
+from tests.web.pages.shop import shop
 
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """Two teams in one instance, with models that were trained, promoted and rolled back."""
-    with shop(tmp_path_factory.mktemp("pages"), "shared") as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The same teams, an instance each."""
-    with shop(tmp_path_factory.mktemp("pages-isolated"), "isolated") as found:
-        yield found
+shared = served(shop, "shared")
+isolated = served(shop, "isolated")
 
 
 @pytest.fixture(autouse=True)

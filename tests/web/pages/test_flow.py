@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 
 from mlrepro import rollback
 from mlrepro.catalog.channels import ChannelName, newest_entry
@@ -40,9 +41,10 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("flow")
     (folder / "tenants.yaml").write_text(TENANTS.format(visibility="shared").replace("tests.web.", "tests.web.pages."))
     (folder / "dagster.yaml").write_text(DAGSTER)
-    entries = "\n".join(
-        f"  - python_module: {{module_name: tests.web.pages.{name}, location_name: {name}, working_directory: {ROOT}}}"
-        for name in ("delay", "fleet")
+    server = free_port()
+    entries = (
+        f"  - grpc_server: {{host: 127.0.0.1, port: {server}, location_name: delay}}\n"  # as in a container of its own
+        f"  - python_module: {{module_name: tests.web.pages.fleet, location_name: fleet, working_directory: {ROOT}}}"
     )
     (folder / "workspace.yaml").write_text(WORKSPACE.format(entries=entries))
     variables = {
@@ -51,12 +53,16 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium) -> Iterator[Site]:
         "MLREPRO_PAGES": "/mlrepro",
         "PYTHONPATH": str(ROOT),
     }
+    with DagsterInstance.from_config(str(folder)):
+        pass  # its databases, which programs that all start now would make at once, and trip over each other
     programs = Programs(folder)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     webserver = ["mlrepro", "webserver", "--home", str(folder), "--auth", "none", "--user", "eve", "-p", str(port)]
     variables["MLREPRO_TENANTS"] = str(folder / "tenants.yaml")
+    code = ["dagster", "api", "grpc", "-m", "tests.web.pages.delay", "-d", str(ROOT), "-p", str(server)]
     with (
+        programs.running("code", code, environment(**variables)),
         programs.running("webserver", webserver, environment(**variables)),
         programs.running("daemon", ["dagster-daemon", "run", "-w", "workspace.yaml"], environment(**variables)),
     ):
@@ -188,6 +194,20 @@ def test_a_pin_is_released_by_click(page, site: Site) -> None:
     page.get_by_role("link", name="Back to the asset").click()
     page.get_by_role("heading", name="Versions", exact=True).wait_for()
     assert "pinned at" not in page.locator("main").inner_text()
+
+
+def test_the_code_itself_tells_what_a_run_would_find(page, site: Site) -> None:
+    page.goto("/mlrepro/plan")
+    page.get_by_label("Selection").fill("+delay_model")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Ask its code what a run would find").click()
+    page.wait_for_url("**/mlrepro/plan?**asked=**")
+    table = page.get_by_role("region", name="What a run would find")
+    table.wait_for()
+    rows = [" ".join(row.inner_text().split()) for row in table.get_by_role("row").all()[1:]]
+    assert [row.partition(" computed by eve")[0] for row in rows] == ["delay_features v1 hit", "delay_model v3 hit"]
+    # v3, as the newest version was made with another config
+    assert "asked by eve, for its default config" in page.locator("#followed").inner_text()
 
 
 def test_dagsters_own_pages_lead_here_and_back(page, site: Site) -> None:

@@ -64,15 +64,36 @@ def test_records_tell_what_has_changed(shared: Shop) -> None:
     assert answer["can_look_up"]
 
 
-def test_the_code_itself_is_asked_only_by_post_and_by_who_may_launch(shared: Shop) -> None:
+def test_the_code_itself_is_asked_by_a_run_of_who_may_launch(shared: Shop) -> None:
     page = shared.page("/plan?selection=delay_features")
     token = page.find(".//input[@name='token']").get("value")
 
     answer = send(shared, "/plan", token=token, selection="delay_features", location="delay")
-    assert answer.status_code == 200, answer.text
-    assert "What a run would find" in answer.text
-    assert "hit" in answer.text
+    (run,) = launched(shared, "mlrepro_plan")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/mlrepro/plan?selection=delay_features&location=delay&asked={run.run_id}"
+    assert run.run_config["ops"]["mlrepro_plan"]["config"] == {"selection": ['key:"delay_features"']}
+    assert run.tags["dagster/user"] == "eve"
+    waiting = shared.page(answer.headers["location"].removeprefix("/mlrepro"))
+    assert waiting.find(".//*[@data-follow]") is not None
+    assert "Its code is being asked" in waiting.text_content()
     assert not shared.page("/plan?selection=delay_features", "vera").findall(".//form[@method='post']")
+
+
+@pytest.mark.parametrize(("selection", "told"), [("*", "choose a code location"), ("nobody", "nobody")])
+def test_what_can_not_be_asked_is_refused(shared: Shop, selection: str, told: str) -> None:
+    token = shared.page("/plan?selection=delay_board").find(".//input[@name='token']").get("value")
+    before = len(launched(shared, "mlrepro_plan"))
+    answer = send(shared, "/plan", token=token, selection=selection)
+    assert answer.status_code in {400, 404}
+    assert told in answer.text
+    assert len(launched(shared, "mlrepro_plan")) == before
+
+
+def test_a_run_that_is_no_plan_is_not_shown_as_one(shared: Shop) -> None:
+    (run, *_) = runs_of(shared, "delay")
+    assert "made no plan" in shared.json(f"/plan?selection=delay_board&asked={run}", status=404)["error"]
+    assert shared.json("/plan?selection=delay_board&asked=nobody", status=404)["error"]
 
 
 def test_materialize_launches_the_selection(shared: Shop) -> None:
