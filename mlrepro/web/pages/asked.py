@@ -32,6 +32,7 @@ class Found(BaseModel):
         group: Its group.
         partition: The partition that is shown, or None.
         description: What its author says of it.
+        source: Whether nothing computes it here, so that it has no versions.
         page: Path of its page.
         dagster: Path of its page in Dagster.
     """
@@ -43,6 +44,7 @@ class Found(BaseModel):
     group: str | None = None
     partition: str | None = None
     description: str = ""
+    source: bool = False
     page: str = ""
     dagster: str = ""
 
@@ -153,6 +155,7 @@ class Asked:
             group=known.group if known else None,
             partition=partition,
             description=known.description if known else "",
+            source=known is not None and known.is_source,
             page=self.asset_page(name, store.scope, partition),
             dagster=self.dagster_asset(key),
         )

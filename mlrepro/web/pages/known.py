@@ -22,6 +22,7 @@ class Known:
         repository: The repository in it.
         group: Its group.
         is_channel: Whether it is a channel, so that it has no versions of its own.
+        is_source: Whether nothing computes it here: it is observed, and has no versions.
         partitioned: Whether it has partitions.
         description: What its author says of it.
         approvers: Of a channel, who may approve; empty for anybody.
@@ -34,6 +35,7 @@ class Known:
     repository: str
     group: str
     is_channel: bool
+    is_source: bool
     partitioned: bool
     description: str
     approvers: tuple[str, ...] | None
@@ -126,6 +128,7 @@ def _assets(graph: RemoteWorkspaceAssetGraph) -> Iterator[Known]:
             repository=chosen.repository_handle.repository_name,
             group=snap.group_name or "default",
             is_channel=CHANNEL in (snap.metadata or {}),
+            is_source=not node.is_materializable,
             partitioned=snap.partitions is not None,
             description=snap.description or "",
             approvers=approvers_in(snap.metadata or {}),

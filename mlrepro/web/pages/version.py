@@ -2,7 +2,7 @@
 
 import importlib.util
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dagster import AssetKey
@@ -134,7 +134,7 @@ def version(asked: Asked, query: VersionQuery) -> Built:
         not_followed=[str(each) for each in code.get("not_followed") or ()],
         sources=[
             Source(name=str(each["name"]), file=str(each["file"]), line=_int(each["line"]), text=each["text"])
-            for each in compared.evidence.sources[:_MOST_SOURCES]
+            for each in _own_first(compared.evidence.sources, made.asset[-1])[:_MOST_SOURCES]
         ],
         lineage=lineage,
         preview=preview_of(made, records),
@@ -143,6 +143,11 @@ def version(asked: Asked, query: VersionQuery) -> Built:
         notes=_notes(made.input_hash, compared.readable),
     )
     return Built(answer, {"picture": picture(lineage), "sections": _sections(answer)})
+
+
+def _own_first(sources: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """What is called like the asset is its function, mostly, and what one looks for."""
+    return sorted(sources, key=lambda each: not str(each["name"]).endswith((f":{name}", f".{name}")))
 
 
 def _sections(answer: VersionPage) -> dict[str, list[tuple[str, Any]]]:
