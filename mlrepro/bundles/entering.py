@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from mlrepro.bundles.extracting import fetch
+from mlrepro.bundles.extracting import NO_BYTECODE, fetch
 from mlrepro.catalog import find_store
 from mlrepro.errors import BundleError
 from mlrepro.workflow_names import BUNDLE, WORKFLOW_VERSION, WORKFLOW_VERSION_TAG
@@ -28,6 +28,7 @@ def enter(command: Sequence[str]) -> None:
         raise BundleError("name the command to run: mlrepro exec dagster api execute_run ...")
     if digest := os.environ.get(BUNDLE):
         os.chdir(fetch(find_store(), digest))
+        os.environ.update(NO_BYTECODE)
         _stamp(command)
     try:
         os.execvp(command[0], list(command))  # noqa: S606 -- this is what it is for

@@ -28,6 +28,10 @@ _UNUSED: Final = 30 * 24 * 3600.0
 _TRIES: Final = 5
 _TEMPORARY: Final = ".tmp-"
 _MANIFEST: Final = ".json"
+_BYTECODE: Final = "__pycache__"
+
+NO_BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""Environment of processes that run from a tree: none but its own files are in it."""
 
 
 def bundle_cache() -> Path:
@@ -58,7 +62,7 @@ def fetch(store: Store, digest: str, folder: str | Path | None = None) -> Path:
     tree = cache / digest
     try:
         manifest = _known(cache, digest)
-        if manifest is not None and _flaw(tree, manifest) is None:
+        if manifest is not None and _is_whole(tree, manifest):
             keep(cache, digest)
             return tree
         cache.mkdir(parents=True, exist_ok=True)
@@ -127,7 +131,7 @@ def _extract(store: Store, digest: str, cache: Path) -> Path:
                     raise
             else:
                 return tree
-            if _flaw(tree, manifest) is None:  # another process was faster, with the same files
+            if _is_whole(tree, manifest):  # another process was faster, with the same files
                 return tree
             # only now, so that who runs from it finds the code in its place all the time
             _put_aside(tree, cache)
@@ -167,24 +171,25 @@ def _write(store: Store, digest: str, manifest: Manifest, root: Path) -> None:
             (root / name).symlink_to(entry.target)
 
 
-def _flaw(tree: Path, manifest: Manifest) -> str | None:
-    """What is wrong with an extracted tree; None if it is as it should be."""
+def _is_whole(tree: Path, manifest: Manifest) -> bool:
+    """Whether an extracted tree is as it should be: each file with its hash, and nothing else.
+
+    What interpreters keep beside the source is removed. They would run it for the source, whatever it says.
+    """
     if tree.is_symlink() or not tree.is_dir():
-        return "it is not there"
+        return False
     seen = 0
     for folder, folders, files in os.walk(tree):
-        # what interpreters keep beside the source is theirs
-        folders[:] = [name for name in folders if name != "__pycache__"]
+        if _BYTECODE in folders:
+            _remove_surely(Path(folder, _BYTECODE))
+            folders.remove(_BYTECODE)
         below = Path(folder).relative_to(tree)
         for name in files + [each for each in folders if Path(folder, each).is_symlink()]:
-            path = (below / name).as_posix()
-            entry = manifest.entries.get(path)
-            if entry is None:
-                return f"{path} does not belong to it"
-            if not _is(Path(folder, name), entry):
-                return f"{path} was changed"
+            entry = manifest.entries.get((below / name).as_posix())
+            if entry is None or not _is(Path(folder, name), entry):
+                return False
             seen += 1
-    return None if seen == len(manifest.entries) else "files are missing"
+    return seen == len(manifest.entries)
 
 
 def _is(path: Path, entry: File | Link) -> bool:
@@ -227,7 +232,18 @@ def _remove_stale(cache: Path) -> None:
 def _remove_if_older(path: Path, age: float) -> None:
     with contextlib.suppress(OSError):
         if time.time() - path.lstat().st_mtime > age:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            _remove(path)
+
+
+def _remove_surely(path: Path) -> None:
+    """Also where another process does the same."""
+    while os.path.lexists(path):
+        with contextlib.suppress(FileNotFoundError):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

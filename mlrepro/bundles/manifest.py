@@ -180,6 +180,8 @@ def _check_path(path: str) -> None:
     parts = path.split("/")
     if path.startswith("/") or ".." in parts or "." in parts or "" in parts or "\\" in path:
         raise HostileBundleError(f"the code bundle holds {path!r}, a path that may lead out of it")
+    if "__pycache__" in path.split("/") or path.endswith((".pyc", ".pyo")):
+        raise HostileBundleError(f"the code bundle holds {path!r}, bytecode that nobody can read")
     if _CONTROL.search(path):
         raise HostileBundleError(f"the code bundle holds {path!r}, a path with control characters: rename it")
     try:

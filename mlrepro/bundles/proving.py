@@ -1,6 +1,7 @@
 """Having a bundle load in a clean process, and saying in one line why it does not."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mlrepro.bundles.extracting import NO_BYTECODE
 from mlrepro.bundles.git import untracked_files
 from mlrepro.bundles.workflow import Workflow
 from mlrepro.errors import BundleError
@@ -68,6 +70,7 @@ def prove(tree: Path, module: str, attribute: str | None, import_from: str, *, r
             done = subprocess.run(
                 [sys.executable, "-m", "mlrepro.bundles.loading", str(request)],
                 cwd=tree,
+                env={**os.environ, **NO_BYTECODE},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=timeout,

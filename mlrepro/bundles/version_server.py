@@ -15,7 +15,7 @@ from dagster._grpc.client import DagsterGrpcClient, client_heartbeat_thread
 from dagster._grpc.constants import GrpcServerCommand
 from dagster._grpc.server import GrpcServerProcess
 
-from mlrepro.bundles.extracting import bundle_cache, fetch, keep
+from mlrepro.bundles.extracting import NO_BYTECODE, bundle_cache, fetch, keep
 from mlrepro.catalog.workflows import WorkflowVersion
 from mlrepro.errors import BundleError
 from mlrepro.store import Store
@@ -74,7 +74,7 @@ class VersionServer:
             raise BundleError(f"{version.name} has no code bundle: its image {version.image} serves it")
         digest = version.bundle.content_hash
         tree = fetch(store, digest, settings.cache)
-        with _Surroundings({BUNDLE: digest, WORKFLOW_VERSION: version.name}):
+        with _Surroundings({BUNDLE: digest, WORKFLOW_VERSION: version.name, **NO_BYTECODE}):
             self.process = GrpcServerProcess(
                 instance_ref=settings.instance,
                 server_command=GrpcServerCommand.API_GRPC,

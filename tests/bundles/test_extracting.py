@@ -1,8 +1,12 @@
 import hashlib
+import importlib.util
 import json
 import multiprocessing
 import os
+import py_compile
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,12 +100,46 @@ def test_a_damaged_tree_stays_where_the_store_cannot_give_another(store: Store, 
     assert (tree / "pricing/query.sql").is_file()
 
 
-def test_what_the_interpreter_writes_beside_the_source_is_no_damage(store: Store, tmp_path: Path) -> None:
+def test_what_the_interpreter_writes_beside_the_source_is_no_damage_and_is_removed(
+    store: Store, tmp_path: Path
+) -> None:
     digest = push(store, tmp_path)
     tree = fetch(store, digest, tmp_path / "cache")
-    write_tree(tree, {"pricing/__pycache__/definitions.cpython-311.pyc": "x"})
+    kept = tmp_path / "kept"
+    write_tree(kept, {"x.pyc": "of somebody else"})
+    write_tree(tree, {"pricing/__pycache__/definitions.cpython-311.pyc": "x", "pricing/__pycache__/deep/x.pyc": "x"})
+    (tree / "__pycache__").symlink_to(kept)
     inode = tree.stat().st_ino
     assert fetch(store, digest, tmp_path / "cache").stat().st_ino == inode
+    assert [path for path in tree.rglob("*") if "__pycache__" in path.parts] == []
+    assert (kept / "x.pyc").is_file()
+
+
+@pytest.mark.parametrize("mode", list(py_compile.PycInvalidationMode))
+def test_hostile_bytecode_is_not_run_for_the_source(
+    store: Store, tmp_path: Path, mode: py_compile.PycInvalidationMode
+) -> None:
+    source = "answer = 'source'\n"
+    packed = pack(write_tree(tmp_path / "project", {"told.py": source}))
+    store_bundle(packed, store)
+    tree = fetch(store, packed.digest, tmp_path / "cache")
+    # as large as the source, and as old
+    evil = tmp_path / "evil.py"
+    evil.write_text("answer = 'hacked'\n")
+    times = (tree / "told.py").stat()
+    os.utime(evil, ns=(times.st_atime_ns, times.st_mtime_ns))
+    compiled = importlib.util.cache_from_source(str(tree / "told.py"))
+    py_compile.compile(str(evil), cfile=compiled, invalidation_mode=mode, doraise=True)
+    if mode is not py_compile.PycInvalidationMode.CHECKED_HASH:  # which Python itself finds out
+        assert imported(tree) == "hacked"
+    assert imported(fetch(store, packed.digest, tmp_path / "cache")) == "source"
+
+
+def imported(tree: Path) -> str:
+    program = "import told; print(told.answer)"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("gone", ["manifest", "file"])
@@ -222,6 +260,8 @@ HOSTILE: dict[str, bytes] = {
     "a size with a fraction": manifest({"x": {"sha256": BLOB, "size": 12.0}}),
     "two cases of one name": manifest({"evil.py": FILE, "Evil.py": FILE}),
     "two cases of one folder": manifest({"a/x.py": FILE, "A/y.py": FILE}),
+    "bytecode": manifest({"x.py": FILE, "__pycache__/x.cpython-311.pyc": FILE}),
+    "bytecode without a source": manifest({"x.pyc": FILE}),
     "a folder and a file in two cases": manifest({"a/x.py": FILE, "A": FILE}),
     "two ways to write é": manifest({"caf\u00e9.py": FILE, "cafe\u0301.py": FILE}),
     "ß and ss": manifest({"stra\u00dfe.py": FILE, "strasse.py": FILE}),
