@@ -42,24 +42,37 @@ tenants:
     quota: {cpu: 8, memory: 32Gi}
     members: [{user: eve, role: editor}]
 """
-WORKSPACE = "load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}, location_name: pricing}}}}]\n"
+WORKSPACE = "load_from: [{{grpc_server: {{host: 127.0.0.1, port: {port}, location_name: {location}}}}}]\n"
 
 
 class Installation(Programs):
-    def __init__(self, folder: Path) -> None:
+    """All of it.
+
+    Args:
+        folder: Where everything is.
+        location: The code location: its module is ``<location>.definitions``.
+        scope: Whose histories.
+    """
+
+    def __init__(self, folder: Path, location: str = "pricing", *, scope: str = "default") -> None:
         super().__init__(folder)
+        self.location = location
         self.project = folder / "project"
         self.seen = 0
         self.code_port, self.web_port = free_port(), free_port()
-        write_tree(folder, {"home/dagster.yaml": DAGSTER, "workspace.yaml": WORKSPACE.format(port=self.code_port)})
+        write_tree(
+            folder,
+            {"home/dagster.yaml": DAGSTER, "workspace.yaml": WORKSPACE.format(port=self.code_port, location=location)},
+        )
         write_tree(folder, {"tenants.yaml": TENANTS})
         self.variables = environment(
             DAGSTER_HOME=str(folder / "home"),
             MLREPRO_STORE=str(folder / "store"),
+            MLREPRO_SCOPE=scope,
             MLREPRO_BUNDLE_CACHE=str(folder / "cache"),
             GATE=str(folder / "gate"),
         )
-        self.store: Store = open_store(str(folder / "store"))
+        self.store: Store = open_store(str(folder / "store"), scope=scope)
         # ours changes nothing for a page of another site
         headers = {"Origin": self.url}
         self._client = graphql.DagsterGraphQLClient("127.0.0.1", port_number=self.web_port, headers=headers)
@@ -67,12 +80,14 @@ class Installation(Programs):
     def push(self, files: dict[str, str], **more: Any) -> Pushed:
         write_tree(self.project, files)
         cache = self.folder / "cache"
-        return push("pricing", "pricing.definitions", root=self.project, store=self.store, cache=cache, **more)
+        return push(
+            self.location, f"{self.location}.definitions", root=self.project, store=self.store, cache=cache, **more
+        )
 
     @contextlib.contextmanager
     def code_server(self) -> Iterator[None]:
         self.seen = 0  # of its log
-        arguments = ["mlrepro", "code-server", "pricing", "-p", str(self.code_port), "--interval", "0.5"]
+        arguments = ["mlrepro", "code-server", self.location, "-p", str(self.code_port), "--interval", "0.5"]
         with self.running("code", [*arguments, "--host", "127.0.0.1"], self.variables):
             self.wait_for_port("the code server", self.code_port)
             yield
@@ -146,7 +161,7 @@ class Installation(Programs):
     def launch(self, *assets: str) -> str:
         run_id: str = self._client.submit_job_execution(
             "__ASSET_JOB",
-            repository_location_name="pricing",
+            repository_location_name=self.location,
             repository_name="__repository__",
             run_config={},
             asset_selection=[dg.AssetKey.from_user_string(each) for each in assets] or None,
@@ -155,7 +170,7 @@ class Installation(Programs):
 
     def run(self, job: str, config: dict[str, Any] | None = None) -> str:
         run_id: str = self._client.submit_job_execution(
-            job, repository_location_name="pricing", repository_name="__repository__", run_config=config or {}
+            job, repository_location_name=self.location, repository_name="__repository__", run_config=config or {}
         )
         return self.end(run_id)
 
