@@ -303,7 +303,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
 
     @contextlib.contextmanager
     def _server_for(self, run: DagsterRun | None) -> Iterator[VersionServer]:
-        number = _submitted_with(run)
+        number = submitted_with(run)
         with self._servers_lock:
             server = self._current
             if server is not None and number in {None, server.version.of} and server.is_alive:
@@ -373,7 +373,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
         self._following.join()
 
 
-def _submitted_with(run: DagsterRun | None) -> int | None:
+def submitted_with(run: DagsterRun | None) -> int | None:
     """The version that a run's record names, None where it was submitted to something else."""
     if run is None or run.job_code_origin is None:
         return None

@@ -74,12 +74,19 @@ def reproduce_command(where: Where, name: str, partition: str | None, **how: Any
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder in the git repository of the code. Default: the working directory.",
 )
+@click.option(
+    "-w",
+    "--workspace",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Workspace file with the code servers. Default: workspace.yaml here, then in DAGSTER_HOME.",
+)
 @verb
-def rerun_command(where: Where, run_id: str, module: str | None, repository: Path | None) -> None:
+def rerun_command(where: Where, run_id: str, **how: Any) -> None:
     """Launch a run again with the code, config and input versions that it had then.
 
-    It is a run of DAGSTER_HOME's instance, executed on this machine. What is known comes from the cache, and the
-    versions of then are the newest again. What the records do not tell is said.
+    It is a run of DAGSTER_HOME's instance: launched like any other where `mlrepro code-server` serves the version that
+    it had, else executed by a process on this machine. What is known comes from the cache, and the versions of then are
+    the newest again. What the records do not tell is said.
 
     Exit code 0: everything is what it was. 1: something came out otherwise, or the run failed. 2: it could not be
     tried.
@@ -88,7 +95,7 @@ def rerun_command(where: Where, run_id: str, module: str | None, repository: Pat
 
     with _tidy_when_terminated():
         try:
-            done = rerun(run_id, module=module, repository=repository, store=where.store(), progress=_say)
+            done = rerun(run_id, store=where.store(), progress=_say, **how)
         except MlreproError as error:
             click.echo(f"mlrepro: {error}", err=True)
             raise SystemExit(_COULD_NOT) from error

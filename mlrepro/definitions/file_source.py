@@ -13,6 +13,7 @@ from mlrepro.definitions.readers import library_of, read_file
 from mlrepro.errors import AssetDefinitionError
 from mlrepro.io_managers.declared_types import plain_type
 from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, UpstreamVersion
+from mlrepro.io_managers.inputs_then import versions_then
 from mlrepro.io_managers.upstream import data_version_of, step_of
 from mlrepro.store import StoredValue, open_store
 from mlrepro.versioning import digest, distribution_of, fingerprint, reference
@@ -115,8 +116,8 @@ class FileSourceIOManager(dg.IOManager):
             AssetDefinitionError: If there is nothing at the path.
         """
         store = store_of_consumer(context)
-        kept = store.write_value(self.path) if store and self.keep and self.path.exists() else None
-        deferred = self.deferred_input(context, kept)
+        now = not versions_then(context, store) and self.path.exists()
+        deferred = self.deferred_input(context, store.write_value(self.path) if store and self.keep and now else None)
         deferred.confirm()
         return deferred if consumer_computes(context) else deferred.load()
 
@@ -128,6 +129,8 @@ class FileSourceIOManager(dg.IOManager):
         """
         asset = context.asset_key.to_user_string()
         store = store_of_consumer(context)
+        if (then := versions_then(context, store)) is not None:
+            kept = then[0].stored
         stored = kept or content_of(self.path, asset)
         as_type = plain_type(context.dagster_type.typing_type)
 

@@ -17,6 +17,7 @@ from mlrepro.io_managers.declared_types import plain_type
 from mlrepro.io_managers.deferred import Deferred, Replayed, UpstreamVersion
 from mlrepro.io_managers.descriptions import describe, metrics
 from mlrepro.io_managers.healing import recompute
+from mlrepro.io_managers.inputs_then import versions_then
 from mlrepro.io_managers.provenance import code_location, launched_by
 from mlrepro.io_managers.upstream import upstream_versions
 from mlrepro.resources import ReproStore
@@ -135,7 +136,7 @@ class InputHashIOManager(dg.ConfigurableIOManager):
         """
         store = self.open_store(_instance(context))
         as_type = plain_type(context.dagster_type.typing_type)
-        versions = upstream_versions(context, store)
+        versions = versions_then(context, store) or upstream_versions(context, store)
         return Deferred(
             versions=versions,
             as_mapping=_is_mapping(context),

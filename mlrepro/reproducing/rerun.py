@@ -14,12 +14,13 @@ from mlrepro.catalog.history import find_number
 from mlrepro.errors import MlreproError, StoreError
 from mlrepro.reproducing import environments
 from mlrepro.reproducing.code_trees import CodeTree, code_trees
+from mlrepro.reproducing.launching import NotServedError, launch, wait
 from mlrepro.reproducing.process import run_task
 from mlrepro.reproducing.recipe import NoRecipeError, Recipe
 from mlrepro.reproducing.records import recipe_of
 from mlrepro.reproducing.rerun_task import RerunStep, RerunTask
 from mlrepro.reproducing.task import Answer
-from mlrepro.reproducing.workspace import workspace
+from mlrepro.reproducing.workspace import workspace as temporary_workspace
 from mlrepro.store import Store
 
 RERUN_TAG = "mlrepro/rerun_of"
@@ -32,6 +33,8 @@ _KEPT = (
     "dagster/asset_partition_range_start",
     "dagster/asset_partition_range_end",
 )
+
+_LEFT_OUT = "is not launched again"
 
 
 class RerunError(MlreproError):
@@ -87,6 +90,7 @@ def rerun(
     *,
     module: str | None = None,
     repository: str | Path | None = None,
+    workspace: str | Path | None = None,
     instance: dg.DagsterInstance | None = None,
     store: Store | str | None = None,
     scope: str | None = None,
@@ -94,14 +98,19 @@ def rerun(
 ) -> Rerun:
     """Launch a run again with the code, config and input versions that it had then.
 
-    It is an ordinary run of the Dagster instance, executed by a process on this machine, with the tag
-    ``mlrepro/rerun_of``. What is known comes from the cache, and the versions of then become the newest again. Assets
-    that left no result (plain ones, those that failed) are not part of it.
+    It is an ordinary run of the Dagster instance, with the tag ``mlrepro/rerun_of``. What is known comes from the
+    cache, and the versions of then become the newest again.
+
+    Where `mlrepro code-server` serves the code location, and launched the run with a version that is still there, it is
+    launched by that: through the instance's queue and launcher, a child of the run in the UI. Else a process on this
+    machine executes it, without the assets that left no result (plain ones, those that failed).
 
     Args:
         run_id: The run. The first characters do, where they are of one run.
         module: Module with the Definitions, where assets need resources and no record names it.
         repository: Folder in the git repository of the code. Default: the working directory.
+        workspace: The workspace file that names the code servers. Default: ``workspace.yaml`` in the working
+            directory, then in DAGSTER_HOME.
         instance: Dagster's instance. Default: that of DAGSTER_HOME.
         store: The store of the run's assets, or its URL. Default: as the resource finds it.
         scope: Whose histories.
@@ -119,10 +128,49 @@ def rerun(
     with instance or dg.DagsterInstance.get() as known:
         run = _find(known, run_id)
         recipes, notes = _recipes(known, run, opened)
-        with workspace() as folder:
+        say = progress or (lambda _: None)
+        try:
+            answer, code = _launch(known, run, recipes, opened, _workspace_file(known, workspace, notes), say)
+        except NotServedError as error:
+            notes += [] if str(error) in notes else [f"a process on this machine executed it: {error}"]
+        else:
+            return _outcome(known, run, answer, code, notes)
+        with temporary_workspace() as folder:
             where = (Path(repository) if repository else Path.cwd()).absolute()
-            answer, tree = _execute(known, run, recipes, opened, folder, where, module, progress or (lambda _: None))
-        return _outcome(known, run, answer, tree, notes)
+            answer, tree = _execute(known, run, recipes, opened, folder, where, module, say)
+        return _outcome(known, run, answer, tree.what, notes, here=True)
+
+
+def _workspace_file(instance: dg.DagsterInstance, given: str | Path | None, notes: list[str]) -> Path:
+    if left_out := [note for note in notes if _LEFT_OUT in note]:  # a code server launches all of a run
+        raise NotServedError(left_out[0])
+    if given is not None:
+        return Path(given)
+    places = [Path.cwd(), Path(instance.root_directory)]
+    for place in places:
+        if (file := place / "workspace.yaml").exists():
+            return file
+    raise NotServedError(f"there is no workspace.yaml in {places[0]}, nor in {places[1]}, that names a code server")
+
+
+def _launch(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    recipes: list[Recipe],
+    store: Store,
+    workspace: Path,
+    say: Callable[[str], None],
+) -> tuple[Answer, str]:
+    run_id, version = launch(instance, run, recipes, store, workspace, _tags(run))
+    say(f"launched run {run_id} with {version}")
+    done = wait(instance, run_id, say)
+    said = [] if done else [f"the run failed: see its log, {run_id}"]
+    return Answer("computed" if done else "failed", said, record={"run_id": run_id}), f"its code server, {version}"
+
+
+def _tags(run: dg.DagsterRun) -> dict[str, str]:
+    tags = {name: value for name, value in run.tags.items() if name in _KEPT or not name.startswith(_OWN)}
+    return {**{name: value for name, value in tags.items() if name != "user"}, RERUN_TAG: run.run_id}
 
 
 def _find(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
@@ -154,7 +202,7 @@ def _recipes(instance: dg.DagsterInstance, run: dg.DagsterRun, store: Store) -> 
         if input_hash in found:
             continue
         if not isinstance(input_hash, str) or not isinstance(number, int):
-            notes.append(f"{named} is not launched again: it left no result that tells what it was computed from")
+            notes.append(f"{named} {_LEFT_OUT}: it left no result that tells what it was computed from")
             continue
         version = find_number(store, parse_version_name(asset).asset, partition, number)
         if version is None:
@@ -173,7 +221,7 @@ def _recipes(instance: dg.DagsterInstance, run: dg.DagsterRun, store: Store) -> 
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
         if entry.dagster_event and entry.dagster_event.asset_key
     }
-    notes += [f"{asset} is not launched again: it did not succeed then" for asset in sorted(planned - told)]
+    notes += [f"{asset} {_LEFT_OUT}: it did not succeed then" for asset in sorted(planned - told)]
     if missing:
         raise RerunError(f"run {run.run_id} cannot be launched again: {'; '.join(missing)}")
     if not found:
@@ -209,8 +257,6 @@ def _execute(
 ) -> tuple[Answer, CodeTree]:
     numbers = itertools.count(1)
     reasons = []
-    tags = {name: value for name, value in run.tags.items() if name in _KEPT or not name.startswith(_OWN)}
-    tags = {name: value for name, value in tags.items() if name != "user"}
     made = {asset for recipe in recipes for asset in recipe.record["assets"]}
     for tree in code_trees(store, recipes, folder / "code", repository):
         if not isinstance(tree, CodeTree):
@@ -237,7 +283,7 @@ def _execute(
             instance=instance.get_ref(),
             steps=steps,
             resources=dict(run.run_config.get("resources") or {}),  # type: ignore[call-overload]
-            tags={**tags, RERUN_TAG: run.run_id},
+            tags=_tags(run),
         )
         progress(f"launching the run again from {tree.what}")
         python = environments.current()
@@ -256,12 +302,14 @@ def _outcome(
     instance: dg.DagsterInstance,
     run: dg.DagsterRun,
     answer: Answer,
-    tree: CodeTree,
+    code: str,
     notes: list[str],
+    *,
+    here: bool = False,
 ) -> Rerun:
     new = str(answer.record.get("run_id") or "")
     if not new:
-        raise RerunError(f"the run could not be started from {tree.what}: {'; '.join(answer.said)}")
+        raise RerunError(f"the run could not be started from {code}: {'; '.join(answer.said)}")
     then = {(asset, partition): facts for asset, partition, facts in _materialized(instance, run.run_id)}
     assets = []
     for asset, partition, facts in _materialized(instance, new):
@@ -273,6 +321,6 @@ def _outcome(
                 asset, partition, str(facts.get("mlrepro/cache")), same, number if isinstance(number, int) else None
             )
         )
-    if tags := sorted(each for each in run.tags if each.startswith("dagster-k8s/")):
+    if here and (tags := sorted(each for each in run.tags if each.startswith("dagster-k8s/"))):
         notes = [*notes, f"it ran in one process on this machine: {', '.join(tags)} did not count"]
-    return Rerun(new, run.run_id, answer.status == "computed", assets, tree.what, [*notes, *answer.said])
+    return Rerun(new, run.run_id, answer.status == "computed", assets, code, [*notes, *answer.said])

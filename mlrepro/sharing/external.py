@@ -16,6 +16,7 @@ from mlrepro.errors import AssetDefinitionError, UnknownVersionError
 from mlrepro.io_managers.declared_types import plain_type
 from mlrepro.io_managers.deferred import Deferred, DeferringIOManagerDefinition, UpstreamVersion
 from mlrepro.io_managers.input_hash_io_manager import InputHashIOManager
+from mlrepro.io_managers.inputs_then import versions_then
 from mlrepro.io_managers.upstream import data_version_of, step_of
 from mlrepro.resources import ReproStore
 from mlrepro.sharing.published import check_readable
@@ -150,7 +151,9 @@ class SharedAssetIOManager(dg.IOManager):
         store = store_of_consumer(context) or ReproStore().open(instance_folder=context.instance.root_directory)
         as_type = plain_type(context.dagster_type.typing_type)
         partitions = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-        versions = tuple(_each(partitions, lambda partition: self.foreign.newest(store, partition)))
+        versions = versions_then(context, store) or tuple(
+            _each(partitions, lambda partition: self.foreign.newest(store, partition))
+        )
         as_mapping = len(partitions) > 1
         kinds = sorted({kind for each in versions if (kind := loads_as(each.stored.format, as_type))})
 
