@@ -63,6 +63,9 @@ def interface_of(assets: dg.AssetsDefinition, computation: Computation, code: Co
         "resources": sorted(op.required_resource_keys),
         "backfill": None if assets.backfill_policy is None else _written(assets.backfill_policy),
     }
+    if computation.taken_from is not None:
+        told["obstacle"] = f"it is run from {computation.taken_from} of another team, which is where to take it from"
+        return told
     try:
         told["config"] = _config(op)
         told["partitions"] = _partitions(assets)
@@ -92,7 +95,6 @@ def _cache(computation: Computation) -> dict[str, Any]:
     cache = computation.cache
     return {
         "enabled": cache.enabled,
-        "scope": cache.scope,
         "serialize": cache.serialize,
         "salt": cache.salt,
         "max_age": None if cache.max_age is None else cache.max_age.total_seconds(),

@@ -38,6 +38,11 @@ class Computation:
     takes_context: bool = False
     first_party: tuple[str, ...] = ()
 
+    @property
+    def taken_from(self) -> str | None:
+        """The workflow version that its code is run from, for one of another team."""
+        return None
+
     def fingerprint(self, session: FingerprintSession | None = None) -> CodeFingerprint:
         """Fingerprint the function as it is now, with everything that it can reach.
 

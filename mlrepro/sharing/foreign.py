@@ -43,6 +43,11 @@ class ForeignComputation(Computation):
         name = next(iter(self.interface["outputs"].values()))["asset"]
         return self.published.workflow.sources.get(f"assets/{name}", [])
 
+    @property
+    def taken_from(self) -> str:
+        """The workflow version that its code is run from."""
+        return self.published.version.name
+
     def renamed(self, asset: str) -> str:
         """The key here of an asset of its team."""
         return self.rename(dg.AssetKey.from_user_string(asset)).to_user_string()
@@ -163,7 +168,8 @@ def _define(
             **dict.fromkeys(checks, dg.Out(dagster_type=None)),
         },
         config_schema=None if interface["config"] is None else read_field(interface["config"]),
-        tags=interface["tags"],
+        # they choose the image and the rights of a pod that works with this team's credentials
+        tags=interface["tags"] if published.refusal() is None else {},
         pool=interface["pool"],
     )(run(computation))
     return dg.AssetsDefinition(
@@ -223,7 +229,8 @@ def _cache(told: Mapping[str, Any]) -> Cache:
     age = told["max_age"]
     return Cache(
         enabled=told["enabled"],
-        scope=told["scope"],
+        # whether results on this team's data are published is not its author's to say
+        scope=None,
         serialize=told["serialize"],
         salt=told["salt"],
         max_age=None if age is None else dt.timedelta(seconds=age),

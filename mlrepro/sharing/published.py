@@ -246,12 +246,21 @@ def _workflow(store: Store, version: WorkflowVersion) -> Workflow:
     try:
         # its name is the hash of its bytes, so it never changes; a code location may share a hundred assets of it
         if digest not in _known:
-            _known[digest] = Workflow.from_json(json.loads(store.read_bytes(digest)))
+            _known[digest] = _checked(Workflow.from_json(json.loads(store.read_bytes(digest))))
     except (StoreError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise BundleError(
             f"what {version.name} defines can't be read from {store.url}: {error}; its team must push it again"
         ) from error
     return _known[digest]
+
+
+def _checked(workflow: Workflow) -> Workflow:
+    """Refuse what has not the form that is relied on: whoever may write to a scope may have written it."""
+    for each in workflow.interfaces:
+        if each.get("schema") == SCHEMA:
+            obstacle(each)
+            dict.fromkeys(output["asset"] for output in each["outputs"].values())
+    return workflow
 
 
 def obstacle(interface: Mapping[str, Any]) -> str | None:

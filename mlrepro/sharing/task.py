@@ -102,6 +102,9 @@ class SharedTask:
             return Answer("other code", [f"{', '.join(elsewhere[:3])} came from outside of its bundle"])
         if differing := self._libraries(found):
             return Answer("missing", [differing])
+        # whether results on the data of whoever runs it are published is not its author's to say
+        private = replace(found.computation.cache, scope=None)
+        object.__setattr__(found.computation, "cache", private)  # frozen elsewhere; this process runs it once
         try:
             done = run_once(
                 self._under_the_names_here(found),

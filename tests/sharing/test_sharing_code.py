@@ -1,5 +1,6 @@
 """Which code a shared asset is run by, whom it takes trust in, and what is said where it can't be run."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from dagster._core.definitions.reconstruct import (
 )
 
 from mlrepro import ml_asset, promote, shared_asset, shared_workflow
+from mlrepro.catalog.workflows import append_push
 from mlrepro.errors import AssetDefinitionError, BundleError, UnknownVersionError
 from mlrepro.store.signing import new_key
 from tests.definitions.lab import Lab, Outcome
@@ -228,6 +230,49 @@ defs = ml_definitions(assets=[rates, mapped, uncached, asks, plain], resources={
     ]:
         with pytest.raises(raises, match=why):
             declare()
+
+
+def test_its_author_neither_publishes_our_results_nor_chooses_our_pods(
+    theirs: Team, ours: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs.push(
+        flow="""
+from mlrepro import Cache, ml_asset, ml_definitions
+
+@ml_asset(cache=Cache(scope="shared"), image="theirs/image:1")
+def total(prices: list[float]) -> float:
+    return sum(prices)
+
+defs = ml_definitions(assets=[total])
+"""
+    )
+    trusted = shared("total")
+    assert "theirs/image:1" in str(trusted.op.tags)
+    monkeypatch.delenv("MLREPRO_TRUSTED_SCOPES")
+    assert shared("total").op.tags == {}
+
+    ran = ours.run(prices, trusted, scope="ours")
+
+    assert ran.value("total") == 10
+    assert ours.store("shared").get_result(ran.metadata("total")["mlrepro/input_hash"], only="shared") is None
+    assert ours.store("ours").get_result(ran.metadata("total")["mlrepro/input_hash"], only="ours") is not None
+
+
+def test_notes_that_somebody_garbled_are_one_line(theirs: Team, ours: Lab) -> None:
+    pushed = theirs.push(flow=flow(1))
+    told = json.loads(theirs.store.read_bytes(pushed.version.body["definitions"]))
+    for garbled in (
+        {"interfaces": [{"schema": 1}]},
+        {"interfaces": [{**told["interfaces"][0], "outputs": {"result": {"asset": "prices"}}}]},
+        {"interfaces": [{**told["interfaces"][0], "partitions": '{"__class__": "os.system"}'}]},
+        {"interfaces": [{**told["interfaces"][0], "config": {"type": {"shape": 7}, "required": True}}]},
+        {"interfaces": 7},
+        {"sources": [7], "reached": {"assets/prices": [0]}},
+    ):
+        blob = theirs.store.write_bytes(json.dumps({**told, **garbled}).encode())
+        append_push(theirs.store, "pricing", {**pushed.version.body, "definitions": blob, "digest": blob}, who="eve")
+        with pytest.raises(BundleError, match="its team must push it again"):
+            shared("prices", location="pricing")
 
 
 def test_each_partition_is_theirs(theirs: Team, ours: Lab) -> None:
