@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from dagster import AssetKey, AssetRecordsFilter, EventLogEntry
 from pydantic import BaseModel
@@ -11,6 +11,8 @@ from mlrepro.catalog.channels import ChannelEntry, ChannelName
 from mlrepro.execution.channel_facts import REFUSED
 from mlrepro.io_managers.facts import PREFIX
 from mlrepro.web.pages.asked import Asked
+
+_MOST_GATES: Final = 100
 
 
 class Gate(BaseModel):
@@ -66,7 +68,9 @@ def _refusal(asked: Asked, entry: EventLogEntry) -> Refusal | None:
         version=version,
         when=dt.datetime.fromtimestamp(entry.timestamp, dt.UTC),
         said=str(said.get(f"{PREFIX}said") or ""),
-        gates=[Gate.of(gate) for gate in gates if isinstance(gate, Mapping)] if isinstance(gates, list) else [],
+        gates=[Gate.of(gate) for gate in gates[:_MOST_GATES] if isinstance(gate, Mapping)]
+        if isinstance(gates, list)
+        else [],
         run_id=entry.run_id,
         run_page=asked.page("run", id=entry.run_id),
     )

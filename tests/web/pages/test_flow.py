@@ -1,5 +1,6 @@
 """What a team does in a browser: a real webserver, a real daemon, real runs."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -61,11 +62,12 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium) -> Iterator[Site]:
     webserver = ["mlrepro", "webserver", "--home", str(folder), "--auth", "none", "--user", "eve", "-p", str(port)]
     variables["MLREPRO_TENANTS"] = str(folder / "tenants.yaml")
     code = ["dagster", "api", "grpc", "-m", "tests.web.pages.delay", "-d", str(ROOT), "-p", str(server)]
-    with (
-        programs.running("code", code, environment(**variables)),
-        programs.running("webserver", webserver, environment(**variables)),
-        programs.running("daemon", ["dagster-daemon", "run", "-w", "workspace.yaml"], environment(**variables)),
-    ):
+    with contextlib.ExitStack() as running:
+        running.enter_context(programs.running("code", code, environment(**variables)))
+        programs.wait_for_port("the code server", server)
+        running.enter_context(programs.running("webserver", webserver, environment(**variables)))
+        daemon = ["dagster-daemon", "run", "-w", "workspace.yaml"]
+        running.enter_context(programs.running("daemon", daemon, environment(**variables)))
         programs.wait("the webserver", lambda: answers(f"{address}/healthz"))
         found = Site(address, folder)
         train(chromium, found)
