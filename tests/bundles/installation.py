@@ -94,6 +94,11 @@ class Installation(Programs):
 
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
+        with self.instance() as instance:
+            # makes its databases: daemon and webserver would get in each other's way over that
+            instance.get_runs_count()
+            instance.all_instigator_state()
+            instance.fetch_materializations(dg.AssetKey("nothing"), limit=1)
         with (
             self.code_server(),
             self.running("daemon", ["dagster-daemon", "run", "-w", "workspace.yaml"], self.variables),
