@@ -105,7 +105,7 @@ def define(
         )
     try:
         return _define(published, interface, run, env, rename, arguments)
-    except (KeyError, TypeError, ValueError, AttributeError, DeserializationError) as error:
+    except (BundleError, KeyError, TypeError, ValueError, AttributeError, DeserializationError) as error:
         raise BundleError(
             f"what {published.version.name} noted of {asset} can't be read: {error!r}; its team must push it again"
         ) from error

@@ -237,13 +237,14 @@ def test_its_author_neither_publishes_our_results_nor_chooses_our_pods(
 ) -> None:
     theirs.push(
         flow="""
+import dagster as dg
 from mlrepro import Cache, ml_asset, ml_definitions
 
 @ml_asset(cache=Cache(scope="shared"), image="theirs/image:1")
 def total(prices: list[float]) -> float:
     return sum(prices)
 
-defs = ml_definitions(assets=[total])
+defs = ml_definitions(assets=[total, dg.AssetSpec("prices")])
 """
     )
     trusted = shared("total")
