@@ -1,12 +1,20 @@
 """An asset of another team that this team runs itself, by the code that the other team pushed."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from mlrepro import ml_asset, shared_asset
+from mlrepro import file_source, ml_asset, shared_asset
 from tests.definitions.lab import Lab
+from tests.deployment.programs import environment
 from tests.sharing.team import Team
 
 FLOW = """
@@ -146,3 +154,107 @@ def test_config_seed_classes_of_theirs_and_functions_of_several_assets(theirs: T
     theirs_now = theirs.run(config={"ops": {"model": {"config": {"depth": 5}}}})
     assert theirs_now["model"]["mlrepro/content_hash"] == other.data_version("model"), "the two teams agree"
     assert theirs_now["high"]["mlrepro/content_hash"] == other.data_version("high")
+
+
+def test_their_code_reads_our_file_and_takes_what_another_io_manager_has(
+    theirs: Team, ours: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "numbers.json"
+    file.write_text("[1, 2, 3]")
+    theirs.push(
+        flow=f"""
+from mlrepro import file_source, ml_asset, ml_definitions
+
+@ml_asset
+def total(numbers: list, factor: int) -> int:
+    return sum(numbers) * factor
+
+@ml_asset
+def factor() -> int:
+    return 2
+
+defs = ml_definitions(assets=[file_source("numbers", {str(file)!r}), factor, total])
+"""
+    )
+    then = theirs.run()
+
+    same = ours.run(file_source("numbers", file), shared("factor"), shared("total"), scope="ours")
+    assert same.cache == {"factor": "hit", "total": "hit"}
+    assert same.metadata("total")["mlrepro/input_hash"] == then["total"]["mlrepro/input_hash"]
+
+    @dg.asset(io_manager_key="memory")
+    def factor() -> int:
+        return 7
+
+    read = {"numbers": file_source("numbers", file), "read by us": file_source("numbers", file, read=evens)}
+    for source, expected in zip(read.values(), (42, 14), strict=True):
+        ran = ours.run(source, factor, shared("total"), scope="ours", resources={"memory": dg.InMemoryIOManager()})
+        assert ran.value("total") == expected
+        assert ran.cache == {"total": "computed"}
+    # inputs are known by their content wherever they come from
+    again = ours.run(source, factor, shared("total"), scope="ours", resources={"memory": dg.InMemoryIOManager()})
+    assert again.cache == {"total": "hit"}
+
+
+def evens(path: Path) -> list[int]:
+    return [number for number in json.loads(path.read_text()) if number % 2 == 0]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_ended_ends_the_process_of_their_code(theirs: Team, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    theirs.push(
+        flow=f"""
+import os, time
+from pathlib import Path
+from mlrepro import ml_asset, ml_definitions
+
+@ml_asset
+def endless() -> int:
+    Path({str(marks)!r}, str(os.getpid())).touch()
+    while True:
+        time.sleep(0.05)
+
+defs = ml_definitions(assets=[endless])
+"""
+    )
+    (tmp_path / "here.py").write_text(
+        "from mlrepro import ml_definitions, shared_asset\n"
+        "defs = ml_definitions(assets=[shared_asset('endless', scope='theirs', materializable=True)])\n"
+    )
+    (tmp_path / "home").mkdir()
+    variables = environment(
+        DAGSTER_HOME=str(tmp_path / "home"),
+        MLREPRO_STORE=theirs.url,
+        MLREPRO_SCOPE="ours",
+        MLREPRO_READ_SCOPES="shared,theirs",
+        MLREPRO_TRUSTED_SCOPES="theirs",
+        MLREPRO_BUNDLE_CACHE=str(tmp_path / "our-cache"),
+    )
+    command = [str(Path(sys.executable).with_name("dagster")), "asset", "materialize", "-m", "here", "--select", "*"]
+    for number, sign in enumerate((signal.SIGINT, signal.SIGKILL)):
+        with subprocess.Popen(command, cwd=tmp_path, env=variables, start_new_session=True) as run:
+            until(lambda started=number + 1: len(list(marks.iterdir())) == started)
+            (child,) = [int(path.name) for path in marks.iterdir() if is_alive(int(path.name))]
+            if sign == signal.SIGKILL:
+                os.killpg(run.pid, sign)
+            else:
+                run.send_signal(sign)
+            until(lambda ended=child: not is_alive(ended))
+            run.wait(60)
+        assert not list(Path(theirs.url).glob("ours/results/*/*.json"))
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen within 90 s"
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
