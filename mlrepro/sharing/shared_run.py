@@ -89,7 +89,9 @@ class SharedRun(StepRun):
             return Replayed(stored or StoredValue.from_json(output["stored"]))
 
     def _verify(self, store: Store, key: StepKey, found: Hit | Miss) -> Iterator[Any]:  # noqa: ARG002 -- as for others
-        raise NothingToVerifyError(f"{self._name} is verified in its own code location")
+        raise NothingToVerifyError(
+            f"{self._name} is verified in its own code location; `mlrepro reproduce` computes a version again here"
+        )
 
     def _compute(self, store: Store, key: StepKey, miss: Miss, turn: ExitStack) -> Iterator[Any]:
         if key.uncacheable:

@@ -12,7 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlrepro import file_source, ml_asset, shared_asset
+from mlrepro import file_source, ml_asset, reproduce, shared_asset
+from mlrepro.catalog import find_store
 from tests.definitions.lab import Lab
 from tests.deployment.programs import environment
 from tests.sharing.team import Team
@@ -80,6 +81,7 @@ def test_what_nobody_computed_is_computed_by_their_code_though_ours_has_modules_
     record = ours.store("ours").get_result(facts["mlrepro/input_hash"]).record
     assert (record["run_id"], record["workflow_version"]) == (ran.result.run_id, "pricing@v1")
     assert sys.modules["helper"].scaled(1) == "ours"
+    assert reproduce("features@v1", store=find_store()).verdict == "same"
     assert ours.run(prices, features, offers, scope="ours").cache == {
         "prices": "hit",
         "features": "hit",
