@@ -26,6 +26,7 @@ EXTRAS = (
     "itsdangerous",
     "jwt",
     "kubernetes",
+    "limits",
     "starlette",
     "uvicorn",
 )
