@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 from dagster import AssetKey
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -57,7 +58,9 @@ def launch_job(server: Launches, request: Request, known: Known, job: str, confi
     )
 
 
-def materialize(server: Launches, request: Request, known: Known, keys: Sequence[AssetKey]) -> str:
+def materialize(
+    server: Launches, request: Request, known: Known, keys: Sequence[AssetKey], partition: str | None = None
+) -> str:
     """Materialize assets of one code location; raises and returns as `launch_job` does.
 
     Args:
@@ -65,13 +68,15 @@ def materialize(server: Launches, request: Request, known: Known, keys: Sequence
         request: Whose wish it is.
         known: One of the assets.
         keys: All of them.
+        partition: Partition key, where they have partitions.
     """
     selector = {
         **_selector(known, IMPLICIT_ASSET_JOB_NAME),
         "assetSelection": [{"path": list(key.path)} for key in keys],
         "assetCheckSelection": None,
     }
-    return _launch(server, request, {"selector": selector, "runConfigData": {}})
+    tags = [] if partition is None else [{"key": PARTITION_NAME_TAG, "value": partition}]
+    return _launch(server, request, {"selector": selector, "runConfigData": {}, "executionMetadata": {"tags": tags}})
 
 
 def _selector(known: Known, job: str) -> dict[str, Any]:

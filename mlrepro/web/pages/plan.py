@@ -6,13 +6,14 @@ each asset was materialized. The look-up itself is a run of the job ``mlrepro_pl
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal, cast
 
 from dagster import AssetKey, DagsterEventType
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.data_version import StaleStatus
+from dagster._core.definitions.partitions.context import partition_loading_context
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
@@ -37,6 +38,9 @@ class PlanQuery(Query):
         default=None, description="In Dagster's asset selection syntax: *churn_model, group:training.", max_length=2000
     )
     location: str | None = Field(default=None, description="Only assets of this code location.", max_length=200)
+    partition: str | None = Field(
+        default=None, description="Partition key, where assets have partitions.", max_length=1000
+    )
     asked: str | None = Field(
         default=None, description="Id of a run of the job mlrepro_plan, whose answer is shown.", max_length=200
     )
@@ -82,6 +86,8 @@ class Plan(BaseModel):
 
     selection: str | None
     location: str | None
+    partition: str | None
+    partitioned: bool = Field(description="Whether assets of it have partitions, so that a run is of one.")
     locations: list[str]
     assets: list[Planned]
     left_out: int = Field(description="Assets beyond the first 200.")
@@ -105,6 +111,8 @@ def plan(asked: Asked, query: PlanQuery) -> Built:
     answer = Plan(
         selection=query.selection,
         location=query.location,
+        partition=query.partition,
+        partitioned=any(known.partitioned for known in chosen),
         locations=locations,
         assets=[_planned(asked, known) for known in shown],
         left_out=len(chosen) - len(shown),
@@ -132,6 +140,27 @@ def selected(asked: Asked, query: PlanQuery) -> list[Known]:
     return seen
 
 
+def partition_of(asked: Asked, chosen: Sequence[Known], query: PlanQuery) -> str | None:
+    """The partition that a run of assets is of; None where none of them has partitions.
+
+    Raises:
+        FormError: One has to be named, or there is none of that name.
+    """
+    partitioned = [known for known in chosen if known.partitioned]
+    if not query.partition:
+        if partitioned:
+            raise FormError(f"{partitioned[0].name} has partitions: name one here; of several Dagster makes a backfill")
+        return None
+    if not partitioned:
+        raise FormError("nothing of the selection has partitions: leave the partition out")
+    with partition_loading_context(dynamic_partitions_store=asked.instance):
+        for known in partitioned:
+            partitions = asked.context.asset_graph.get(AssetKey(known.key.path)).partitions_def
+            if partitions is None or not partitions.has_partition_key(query.partition):
+                raise FormError(f"{known.name} has no partition {query.partition[:100]!r}")
+    return query.partition
+
+
 def look_up(asked: Asked, server: Launches, request: Request, query: PlanQuery) -> str:
     """Launch the run that asks the code location's own code what a run would find.
 
@@ -140,7 +169,7 @@ def look_up(asked: Asked, server: Launches, request: Request, query: PlanQuery) 
 
     Raises:
         NotAllowedError: The user may not launch runs there.
-        FormError: The selection is of several code locations, or its location has no such job.
+        FormError: The selection is of several code locations, or its location has no such job, or no such partition.
     """
     chosen = selected(asked, query)
     if len({known.location for known in chosen}) > 1:
@@ -148,8 +177,10 @@ def look_up(asked: Asked, server: Launches, request: Request, query: PlanQuery) 
     if not _has_job(asked, chosen[0]):
         raise FormError(f"{chosen[0].location} has no job {PLAN_JOB}: ml_definitions adds it, or plan_job() does")
     keys = [f'key:"{known.name}"' for known in chosen]
-    run_id = launch_job(server, request, chosen[0], PLAN_JOB, {"selection": keys})
-    return asked.page("plan", selection=query.selection, location=query.location, asked=run_id)
+    partition = partition_of(asked, chosen, query)
+    config = {"selection": keys, **({"partition": partition} if partition else {})}
+    run_id = launch_job(server, request, chosen[0], PLAN_JOB, config)
+    return asked.page("plan", selection=query.selection, location=query.location, partition=partition, asked=run_id)
 
 
 def _has_job(asked: Asked, known: Known) -> bool:

@@ -173,10 +173,12 @@ def _looking_up(server: Server) -> Callable[[Asked, Request, dict[str, Any]], Re
 
 def _materializing(server: Server) -> Callable[[Asked, Request, dict[str, Any]], Response]:
     def answer(asked: Asked, request: Request, sent: dict[str, Any]) -> Response:
-        chosen = plan.selected(asked, plan.PlanQuery.model_validate(sent))
+        query = plan.PlanQuery.model_validate(sent)
+        chosen = plan.selected(asked, query)
         if len({known.location for known in chosen}) > 1:
             raise FormError("choose a code location: a run has one")
-        run_id = materialize(server, request, chosen[0], [known.key for known in chosen])
+        partition = plan.partition_of(asked, chosen, query)
+        run_id = materialize(server, request, chosen[0], [known.key for known in chosen], partition)
         return RedirectResponse(asked.page("run", id=run_id), 303)
 
     return answer

@@ -6,13 +6,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter, execute_job
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from mlrepro import release, rollback
 from mlrepro.catalog.channels import ChannelName, newest_entry
 from mlrepro.catalog.pins import pins
 from tests.web.pages import regional
 from tests.web.pages.shop import Shop, serving
+from tests.web.pages.test_channel import launched, send
 
 NORTH, EAST, WEST = "north", "south/east", "<b>west</b>"
 KEY = "regional_model/production"
@@ -71,6 +73,17 @@ def run_what_waits(shop: Shop) -> list[bool]:
     return done
 
 
+def planned(shop: Shop, run: DagsterRun) -> dict[str, str]:
+    """Execute a run that waits, which plans, as a run worker would; tells what it says of each asset."""
+    job = ReconstructableRepository.for_module(regional.__name__, "defs").get_reconstructable_job(run.job_name)
+    with shop.instance() as instance:
+        instance.delete_run(run.run_id)
+        with execute_job(job, instance, run_config=run.run_config) as done:
+            (output,) = [event for event in done.all_events if event.is_successful_output]
+    rows = output.step_output_data.metadata["mlrepro/plan"].value["assets"]
+    return {row["asset"]: row["verdict"] for row in rows}
+
+
 def serves(shop: Shop, region: str) -> int | None:
     entry = newest_entry(shop.store("delay"), ChannelName(("regional_model",), "production", region))
     return entry.after.number if entry and entry.after else None
@@ -119,6 +132,51 @@ def test_a_partition_that_is_not_there_has_no_versions(regions: Shop, partition:
     answer = regions.json(address("asset", "regional_model", partition))
     assert answer["versions"] == []
     regions.page(address("asset", "regional_model", partition))
+
+
+def test_a_run_from_the_plan_is_of_the_partition_that_is_named(regions: Shop) -> None:
+    page = regions.page("/plan?selection=regional_model")
+    assert "A run is of one partition: name it above" in page.text_content()
+    assert not page.findall(".//form[@method='post']")
+
+    path = f"/plan?selection=regional_model&partition={quote(WEST)}"
+    ask, materialize = (
+        {each.get("name"): each.get("value") for each in form.iter("input")}
+        for form in regions.page(path).findall(".//form[@method='post']")
+    )
+    answer = send(regions, "/plan", **ask)
+    (run,) = launched(regions, "mlrepro_plan")
+    assert answer.status_code == 303
+    assert f"partition={quote(WEST, safe='')}" in answer.headers["location"]
+    assert run.run_config["ops"]["mlrepro_plan"]["config"]["partition"] == WEST
+    assert planned(regions, run) == {"regional_model": "hit"}
+
+    send(regions, "/plan/materialize", **materialize)
+    (made,) = launched(regions, "__ASSET_JOB")
+    assert made.tags["dagster/partition"] == WEST
+    assert {key.to_user_string() for key in made.asset_selection} == {"regional_model"}
+    with regions.instance() as instance:
+        instance.delete_run(made.run_id)
+
+
+@pytest.mark.parametrize(
+    ("selection", "partition", "told"),
+    [
+        ("regional_model", "", "regional_model has partitions: name one here"),
+        ("regional_model", "nowhere", "regional_model has no partition 'nowhere'"),
+        ("calendar", NORTH, "nothing of the selection has partitions"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/plan", "/plan/materialize"])
+def test_a_partition_that_a_run_can_not_be_of_is_told(
+    regions: Shop, path: str, selection: str, partition: str, told: str
+) -> None:
+    token = (
+        regions.page(f"/plan?selection=regional_model&partition={NORTH}").find(".//input[@name='token']").get("value")
+    )
+    answer = send(regions, path, token=token, selection=selection, partition=partition)
+    assert answer.status_code == 400
+    assert told in answer.text.replace("&#39;", "'")
 
 
 def test_what_waits_is_shown_and_who_may_approve_it(regions: Shop) -> None:
