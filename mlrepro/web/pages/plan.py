@@ -114,7 +114,7 @@ def plan(asked: Asked, query: PlanQuery) -> Built:
         partition=query.partition,
         partitioned=any(known.partitioned for known in chosen),
         locations=locations,
-        assets=[_planned(asked, known) for known in shown],
+        assets=[_planned(asked, known, query.partition) for known in shown],
         left_out=len(chosen) - len(shown),
         may=bool(chosen) and why_not is None,
         why_not=why_not,
@@ -153,12 +153,16 @@ def partition_of(asked: Asked, chosen: Sequence[Known], query: PlanQuery) -> str
         return None
     if not partitioned:
         raise FormError("nothing of the selection has partitions: leave the partition out")
-    with partition_loading_context(dynamic_partitions_store=asked.instance):
-        for known in partitioned:
-            partitions = asked.context.asset_graph.get(AssetKey(known.key.path)).partitions_def
-            if partitions is None or not partitions.has_partition_key(query.partition):
-                raise FormError(f"{known.name} has no partition {query.partition[:100]!r}")
+    for known in partitioned:
+        if not _has_partition(asked, known, query.partition):
+            raise FormError(f"{known.name} has no partition {query.partition[:100]!r}")
     return query.partition
+
+
+def _has_partition(asked: Asked, known: Known, partition: str) -> bool:
+    partitions = asked.context.asset_graph.get(AssetKey(known.key.path)).partitions_def
+    with partition_loading_context(dynamic_partitions_store=asked.instance):
+        return partitions is not None and partitions.has_partition_key(partition)
 
 
 def look_up(asked: Asked, server: Launches, request: Request, query: PlanQuery) -> str:
@@ -235,17 +239,22 @@ def _why_not(asked: Asked, locations: set[str]) -> str | None:
     return None
 
 
-def _planned(asked: Asked, known: Known) -> Planned:
+def _planned(asked: Asked, known: Known, partition: str | None) -> Planned:
     status, causes = "source", []
     node = asked.context.asset_graph.get(AssetKey(known.key.path))
     if node.is_materializable:
         loader = asked.context.stale_status_loader
-        if known.partitioned:
-            status, causes = "stale", ["it has partitions: each is looked up by itself"]
+        of = partition if known.partitioned else None
+        if known.partitioned and not of:
+            status, causes = "stale", ["it has partitions: name one"]
+        elif of and not _has_partition(asked, known, of):
+            status, causes = "missing", ["it has no such partition"]
         else:
-            found = loader.get_status(known.key)
+            found = loader.get_status(known.key, of)
             status = {StaleStatus.FRESH: "fresh", StaleStatus.MISSING: "missing"}.get(found, "stale")
-            causes = [_cause(cause) for cause in loader.get_stale_causes(known.key)[:5]] if status == "stale" else []
+            causes = (
+                [_cause(cause) for cause in loader.get_stale_causes(known.key, of)[:5]] if status == "stale" else []
+            )
     page = asked.channel_page if known.is_channel else asked.asset_page
     return Planned(
         name=known.name,

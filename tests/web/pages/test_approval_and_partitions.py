@@ -140,6 +140,10 @@ def test_a_run_from_the_plan_is_of_the_partition_that_is_named(regions: Shop) ->
     assert not page.findall(".//form[@method='post']")
 
     path = f"/plan?selection=regional_model&partition={quote(WEST)}"
+    (row,) = regions.json(path)["assets"]
+    assert (row["status"], row["causes"]) == ("fresh", [])
+    (row,) = regions.json("/plan?selection=regional_model&partition=nowhere")["assets"]
+    assert (row["status"], row["causes"]) == ("missing", ["it has no such partition"])
     ask, materialize = (
         {each.get("name"): each.get("value") for each in form.iter("input")}
         for form in regions.page(path).findall(".//form[@method='post']")
