@@ -37,7 +37,7 @@ def test_a_push_appends_who_when_commit_bundle_and_environment(store: Store, pro
     assert body["git"] == {"commit": made, "dirty": False}
     assert pushed.packed is not None
     assert body["bundle"]["content_hash"] == pushed.packed.digest
-    assert body["counts"] == {"assets": 2, "jobs": 3, "resources": 1}
+    assert body["counts"] == {"assets": 2, "jobs": 4, "resources": 1}
     assert "dagster==" in store.read_bytes(body["environment"]["freeze"]).decode()
     (project / "pricing/query.sql").write_text("select 2\n")
     second = do(store, project)
@@ -56,7 +56,7 @@ def test_the_store_and_dagsters_home_are_no_source(project: Path, monkeypatch: p
     assert first.packed is not None
     assert not [name for name in first.packed.manifest.entries if name.startswith(("home/", "store/"))]
     assert do(open_store((project / "store").as_uri()), project).new is False
-    assert "2 assets, 3 jobs, 1 resource;" in str(first)
+    assert "2 assets, 4 jobs, 1 resource;" in str(first)
 
 
 def test_a_diff_shows_what_was_added_removed_and_changed(store: Store, project: Path) -> None:

@@ -73,7 +73,7 @@ def recipe(store: Store, files: Any, **record: Any) -> Recipe:
     code = {"files": store.write_bytes(json.dumps(files).encode()), "sources": ""}
     version = Version(("number",), None, 1, stored, {"data_version": "1", "input_hash": "ab" * 32})
     found = FoundResult({"code": code, **record}, "default")
-    return Recipe(version, "result", found, [{"name": "shop:number", "file": "shop.py", "text": ""}], vouched=True)
+    return Recipe(version, "result", found, [{"name": "shop:number", "file": "shop.py", "text": ""}])
 
 
 @pytest.mark.parametrize("name", ["../evil.py", "/evil.py", "a/../../evil.py", "", "a\\..\\evil.py", "a\0.py"])
