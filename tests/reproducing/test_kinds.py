@@ -13,6 +13,7 @@ import pytest
 from mlrepro.store import open_store
 from tests.reproducing.conftest import Reproduce
 from tests.reproducing.project import Project
+from tests.signals import HEEDING
 
 pytestmark = pytest.mark.slow  # each call starts a process that imports Dagster
 
@@ -223,7 +224,7 @@ def test_killed_half_way_it_leaves_nothing(project: Project, number: signal.Sign
     before = project.tree()
     temporary, mark = tmp_path / "tmp", tmp_path / "computing"
     temporary.mkdir()
-    command = [str(Path(sys.executable).with_name("mlrepro")), "reproduce", "slow@v1"]
+    command = [*HEEDING, str(Path(sys.executable).with_name("mlrepro")), "reproduce", "slow@v1"]
     variables = project.environment(TMPDIR=str(temporary), SHOP_SLOW=str(mark))
     process = subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     wait_until(lambda: mark.exists() and mark.read_text() != "")

@@ -17,6 +17,7 @@ from mlrepro.catalog import find_store
 from tests.definitions.lab import Lab
 from tests.deployment.programs import environment
 from tests.sharing.team import Team
+from tests.signals import HEEDING
 
 FLOW = """
 from helper import scaled
@@ -234,7 +235,8 @@ defs = ml_definitions(assets=[endless])
         MLREPRO_TRUSTED_SCOPES="theirs",
         MLREPRO_BUNDLE_CACHE=str(tmp_path / "our-cache"),
     )
-    command = [str(Path(sys.executable).with_name("dagster")), "asset", "materialize", "-m", "here", "--select", "*"]
+    program = str(Path(sys.executable).with_name("dagster"))
+    command = [*HEEDING, program, "asset", "materialize", "-m", "here", "--select", "*"]
     for number, sign in enumerate((signal.SIGINT, signal.SIGKILL)):
         with subprocess.Popen(command, cwd=tmp_path, env=variables, start_new_session=True) as run:
             until(lambda started=number + 1: len(list(marks.iterdir())) == started)
