@@ -99,6 +99,7 @@ def test_a_pages_python_runs(tmp_path: Path, page: str) -> None:
     run(tmp_path, sys.executable, "page.py")
 
 
+@pytest.mark.slow
 def test_the_commands_page_runs(tmp_path: Path) -> None:
     module, notebook = blocks("docs/cli.md", "python")
     (tmp_path / "shop.py").write_text(module)
@@ -119,6 +120,7 @@ def test_the_housekeeping_page_runs(tmp_path: Path) -> None:
     run(tmp_path, sys.executable, "-c", f"from mlrepro.store import open_store\nstore = open_store('store')\n{later}")
 
 
+@pytest.mark.slow
 def test_the_channels_page_runs(tmp_path: Path) -> None:
     module, notebook = blocks("docs/channels.md", "python")
     (tmp_path / "churn.py").write_text(module)
@@ -135,6 +137,7 @@ def test_the_channels_page_runs(tmp_path: Path) -> None:
     run(tmp_path, sys.executable, "-c", script)
 
 
+@pytest.mark.slow
 def test_the_reproducing_page_runs(tmp_path: Path) -> None:
     module, version, run_again = blocks("docs/reproducing.md", "python")
     for factor in (2, 3):

@@ -14,6 +14,8 @@ from tests.reproducing.test_environments import old_python as old_python  # noqa
 from tests.sharing.team import Team
 from tests.sharing.test_sharing_code import said
 
+pytestmark = pytest.mark.slow  # each pushes, and computes in processes of its own
+
 FLOW = """
 import sklearn
 from mlrepro import ml_asset, ml_definitions

@@ -19,6 +19,8 @@ from tests.deployment.programs import environment
 from tests.sharing.team import Team
 from tests.signals import HEEDING
 
+pytestmark = pytest.mark.slow  # each pushes, and computes in processes of its own
+
 FLOW = """
 from helper import scaled
 from mlrepro import ml_asset, ml_definitions

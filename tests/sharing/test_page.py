@@ -11,6 +11,8 @@ import pytest
 from tests.deployment.pages import blocks, commands
 from tests.deployment.programs import environment
 
+pytestmark = pytest.mark.slow  # each pushes, and computes in processes of its own
+
 PAGE = "docs/shared-code.md"
 
 

@@ -21,6 +21,8 @@ from mlrepro.store.signing import new_key
 from tests.definitions.lab import Lab, Outcome
 from tests.sharing.team import Team
 
+pytestmark = pytest.mark.slow  # each pushes, and computes in processes of its own
+
 
 def flow(factor: int) -> str:
     return f"""
