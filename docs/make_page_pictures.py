@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mlrepro import rollback  # noqa: E402 -- after the path
-from tests.browser import chromium  # noqa: E402
+from tests.browser import chromium  # noqa: E402 -- after the path
 from tests.deployment.programs import Programs, answers, environment, free_port  # noqa: E402
 from tests.web.installation import DAGSTER, TENANTS, WORKSPACE  # noqa: E402
 from tests.web.pages.team import definitions, train  # noqa: E402

@@ -254,11 +254,11 @@ class BundleApiServicer(DagsterProxyApiServicer):
             return dagster_api_pb2.PingReply(echo=request.echo)
         return self._query("Ping", request, context)
 
-    def GetServerId(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def GetServerId(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 -- Dagster's names
         """When the id changes, webserver and daemon load the location again."""
         return dagster_api_pb2.GetServerIdReply(server_id=self._id.current)
 
-    def ListRepositories(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def ListRepositories(self, request: Any, context: Any) -> Any:  # noqa: N802 -- Dagster's name
         """What the version's server says, and what is served."""
         reply = super().ListRepositories(request, context)  # type: ignore[no-untyped-call]
         said = deserialize_value(reply.serialized_list_repositories_response_or_error)
@@ -274,7 +274,7 @@ class BundleApiServicer(DagsterProxyApiServicer):
 
     # Runs
 
-    def StartRun(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def StartRun(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 -- Dagster's names
         """Launch a run with the version that it was submitted with."""
         arguments = deserialize_value(request.serialized_execute_run_args, ExecuteExternalJobArgs)
         if self._shutdown_once_executions_finish_event.is_set():

@@ -31,6 +31,10 @@ class NotServedError(MlreproError):
     """No code server can launch a run with the code that it had, and why."""
 
 
+class RunDeletedError(MlreproError):
+    """A run that was launched is not there any more."""
+
+
 def launch(
     instance: dg.DagsterInstance,
     run: dg.DagsterRun,
@@ -79,12 +83,17 @@ def launch(
 
 
 def wait(instance: dg.DagsterInstance, run_id: str, waiting: Callable[[str], None]) -> bool:
-    """Wait until a run has ended; whether it succeeded."""
+    """Wait until a run has ended; whether it succeeded.
+
+    Raises:
+        RunDeletedError: Somebody deleted it.
+    """
     started = said = time.monotonic()
     while True:
         run = instance.get_run_by_id(run_id)
         if run is None:
-            raise NotServedError(f"run {run_id} was deleted while it was waited for")
+            # it was launched: nobody is to execute it once more in its place
+            raise RunDeletedError(f"run {run_id} was deleted while it was waited for")
         if run.is_finished:
             return run.is_success
         if time.monotonic() - said > _SAY:
